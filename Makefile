@@ -1,0 +1,40 @@
+# Sofia Phone. `make demo` shows it, `make test` proves it; both set up what they need.
+SHELL := /bin/bash
+CARGO ?= cargo
+OUT ?= demo-out
+# Where cargo-deny and the like are kept between runs, outside the checkout.
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sofia-phone/tools
+
+.PHONY: help demo test lint fmt setup fuzz clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: ## a call from its first word to its last, with a page about it in demo-out/
+	$(CARGO) build --release --locked --bin sofia-dataplane --bin switchsim
+	target_dir=$$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
+	"$$target_dir/release/switchsim" demo --dataplane "$$target_dir/release/sofia-dataplane" --out "$(OUT)"
+
+test: setup ## every test, on the parts and on the whole
+	$(CARGO) build --workspace --locked --bins
+	$(CARGO) test --workspace --locked
+
+setup:
+	@e2e/setup.sh
+
+lint: ## formatting, clippy, licences and sources of dependencies, fuzz targets compile
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) build --locked --manifest-path dataplane/fuzz/Cargo.toml
+	@[ -x "$(TOOLS)/bin/cargo-deny" ] || $(CARGO) install --locked --root "$(TOOLS)" --no-default-features cargo-deny@0.20.2
+	"$(TOOLS)/bin/cargo-deny" --offline --locked check --config .deny.toml bans licenses sources
+
+fmt: ## put the sources into their form
+	$(CARGO) fmt --all
+
+fuzz: ## a minute of fuzzing for each target (needs cargo-fuzz and a nightly toolchain)
+	cd dataplane && for target in $$($(CARGO) fuzz list); do $(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
+
+clean:
+	$(CARGO) clean
+	rm -rf "$(OUT)" .venv

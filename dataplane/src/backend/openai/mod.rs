@@ -1,0 +1,198 @@
+//! A backend that speaks to any server with the OpenAI-compatible HTTP routes: hosted ones, Ollama, vLLM, llama.cpp, whisper
+//! servers, Kokoro and the like. Each of the three services has its own server. It never retries; [`super::Resilient`]
+//! does.
+
+mod client;
+mod completion;
+mod endpoint;
+mod generation;
+mod speech;
+mod sse;
+mod thinking;
+mod transcription;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::try_join3;
+
+pub use client::{HttpSettings, install_tls_provider};
+pub use endpoint::EndpointSettings;
+pub use generation::ToolUse;
+pub use speech::SpeechFormat;
+
+use super::{BackendError, ReplyStream, SessionInfo, SpeechStream, Stage, VoiceBackend};
+use crate::audio::SampleRate;
+use crate::turn::history::Message;
+use endpoint::Endpoint;
+use generation::Generation;
+use speech::Speech;
+use transcription::Transcription;
+
+/// What the backend is made from. The URLs have no default: nobody's voice is sent anywhere unasked.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct OpenAiSettings {
+    /// Speech to text.
+    pub transcription: TranscriptionSettings,
+    /// Text to reply.
+    pub generation: GenerationSettings,
+    /// Reply to speech.
+    pub speech: SpeechSettings,
+    /// How connections are made.
+    pub http: HttpSettings,
+}
+
+/// The service of `/v1/audio/transcriptions`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TranscriptionSettings {
+    /// Where it is.
+    pub endpoint: EndpointSettings,
+    /// The language that callers speak, as a BCP 47 tag of which the language itself is sent; `None` lets the server
+    /// find out.
+    pub language: Option<String>,
+}
+
+impl Default for TranscriptionSettings {
+    /// `whisper-1` within 10 s, in whatever language is heard.
+    fn default() -> Self {
+        Self { endpoint: EndpointSettings::new("", "whisper-1", Duration::from_secs(10)), language: None }
+    }
+}
+
+/// The service of `/v1/chat/completions`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerationSettings {
+    /// Where it is.
+    pub endpoint: EndpointSettings,
+    /// Whether the model is offered tools.
+    pub tools: ToolUse,
+}
+
+impl Default for GenerationSettings {
+    /// `gpt-4o-mini` within 30 s, with tools if the server takes them.
+    fn default() -> Self {
+        Self { endpoint: EndpointSettings::new("", "gpt-4o-mini", Duration::from_secs(30)), tools: ToolUse::Auto }
+    }
+}
+
+/// The service of `/v1/audio/speech`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpeechSettings {
+    /// Where it is.
+    pub endpoint: EndpointSettings,
+    /// The voice's name, as the server knows it.
+    pub voice: String,
+    /// What is asked for.
+    pub format: SpeechFormat,
+    /// The rate of [`SpeechFormat::Pcm`], which has no header to tell.
+    pub pcm_rate: SampleRate,
+}
+
+impl Default for SpeechSettings {
+    /// `tts-1` with the voice `alloy` within 10 s, as WAV; PCM is taken for 24 kHz.
+    fn default() -> Self {
+        Self {
+            endpoint: EndpointSettings::new("", "tts-1", Duration::from_secs(10)),
+            voice: "alloy".to_owned(),
+            format: SpeechFormat::Wav,
+            pcm_rate: SampleRate::Hz24000,
+        }
+    }
+}
+
+/// Why a backend can't be set up. Holds no URL, which may hold credentials.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// A service's URL leads nowhere.
+    #[error("{stage}: URL: {reason}")]
+    Url {
+        /// The service.
+        stage: Stage,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A service's key can't be sent in a header.
+    #[error("{stage}: API key: expected printable ASCII, came other characters")]
+    ApiKey {
+        /// The service.
+        stage: Stage,
+    },
+    /// The authorities to trust can't be read.
+    #[error("certificate authorities {}: {reason}", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// TLS can't be set up; most often because the system has no certificate authorities.
+    #[error("HTTP client: {0}")]
+    Client(String),
+}
+
+/// The OpenAI-compatible backend.
+#[derive(Debug)]
+pub struct OpenAiBackend {
+    transcription: Transcription,
+    generation: Generation,
+    speech: Speech,
+}
+
+impl OpenAiBackend {
+    /// Checks the settings; connects to nothing yet.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the settings.
+    pub fn new(settings: &OpenAiSettings) -> Result<Self, SetupError> {
+        let OpenAiSettings { transcription, generation, speech, http } = settings;
+        let resolve = |stage, endpoint: &EndpointSettings, route| endpoint::resolve(stage, &endpoint.url, route);
+        let transcription_url = resolve(Stage::Transcribe, &transcription.endpoint, transcription::ROUTE)?;
+        let generation_url = resolve(Stage::Generate, &generation.endpoint, generation::ROUTE)?;
+        let speech_url = resolve(Stage::Speak, &speech.endpoint, speech::ROUTE)?;
+        let client = http.client([&transcription_url, &generation_url, &speech_url])?;
+        let endpoint = |stage, url, settings| Endpoint::new(client.clone(), stage, url, settings);
+        Ok(Self {
+            transcription: Transcription::new(
+                endpoint(Stage::Transcribe, transcription_url, &transcription.endpoint)?,
+                transcription.language.as_deref(),
+            ),
+            generation: Generation::new(
+                endpoint(Stage::Generate, generation_url, &generation.endpoint)?,
+                generation.tools,
+            ),
+            speech: Speech::new(endpoint(Stage::Speak, speech_url, &speech.endpoint)?, speech),
+        })
+    }
+}
+
+#[async_trait]
+impl VoiceBackend for OpenAiBackend {
+    async fn transcribe(&self, audio: &[i16], rate: SampleRate) -> Result<String, BackendError> {
+        self.transcription.transcribe(audio, rate).await
+    }
+
+    async fn generate(
+        &self,
+        text: &str,
+        session: &SessionInfo,
+        history: &[Message],
+    ) -> Result<ReplyStream, BackendError> {
+        self.generation.generate(text, session, history).await
+    }
+
+    async fn speak(&self, text: &str) -> Result<SpeechStream, BackendError> {
+        self.speech.speak(text).await
+    }
+
+    /// Asks each server for its models; whatever it answers but a failure of its own or a refused key will do.
+    async fn health(&self) -> Result<(), BackendError> {
+        try_join3(
+            self.transcription.endpoint.health(transcription::ROUTE),
+            self.generation.endpoint.health(generation::ROUTE),
+            self.speech.endpoint.health(speech::ROUTE),
+        )
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! Where the figures about backend calls go. Only tells; what is done with them is the observer's affair.
+
+use std::time::Duration;
+
+use super::CircuitState;
+use crate::backend::{BackendErrorKind, Stage};
+
+/// Hears of every call to one backend. Called on the call's task: an implementation counts and returns.
+///
+/// A fallback backend has an observer of its own, so an implementation that tells backends apart is made once for each.
+pub trait BackendObserver: Send + Sync + 'static {
+    /// A call came to its end.
+    ///
+    /// `outcome` is that of the whole call after its retries, and for a stream that of the whole stream; a stream dropped
+    /// after it had begun is a success, a call dropped before its answer [`BackendErrorKind::Cancelled`], a call refused
+    /// by the breaker [`BackendErrorKind::CircuitOpen`]. `elapsed` is the time to the answer, for streams to their first
+    /// item, or to the failure if there was none.
+    fn call(&self, stage: Stage, outcome: Result<(), BackendErrorKind>, elapsed: Duration) {
+        let _ = (stage, outcome, elapsed);
+    }
+
+    /// An attempt failed and another follows.
+    fn retry(&self, stage: Stage) {
+        let _ = stage;
+    }
+
+    /// The stage's circuit is in `state` now. May repeat a state.
+    fn circuit(&self, stage: Stage, state: CircuitState) {
+        let _ = (stage, state);
+    }
+}
+
+/// Hears everything and does nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoObserver;
+
+impl BackendObserver for NoObserver {}

@@ -1,0 +1,106 @@
+//! From settings to a guarded backend. Decides nothing; it only puts the parts together.
+
+use std::sync::Arc;
+
+use super::VoiceBackend;
+use super::mock::{MockBackend, MockSettings};
+pub use super::openai::SetupError;
+use super::openai::{OpenAiBackend, OpenAiSettings};
+use super::resilience::{BackendObserver, ResilienceSettings, Resilient};
+
+/// One backend.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BackendSettings {
+    /// The built-in one.
+    Mock(MockSettings),
+    /// Servers with the OpenAI-compatible routes.
+    OpenAi(Box<OpenAiSettings>),
+}
+
+impl Default for BackendSettings {
+    /// The built-in one.
+    fn default() -> Self {
+        Self::Mock(MockSettings::default())
+    }
+}
+
+impl BackendSettings {
+    /// The backend's name in logs and metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Mock(_) => "mock",
+            Self::OpenAi(_) => "openai",
+        }
+    }
+
+    fn build(&self) -> Result<Arc<dyn VoiceBackend>, SetupError> {
+        Ok(match self {
+            Self::Mock(settings) => Arc::new(MockBackend::new(*settings)),
+            Self::OpenAi(settings) => Arc::new(OpenAiBackend::new(settings)?),
+        })
+    }
+}
+
+/// What answers the calls, and what guards it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BackendsSettings {
+    /// The backend that is asked first.
+    pub primary: BackendSettings,
+    /// Those that are asked in this order when all before them failed.
+    pub fallbacks: Vec<BackendSettings>,
+    /// Deadlines, retries and breakers.
+    pub resilience: ResilienceSettings,
+}
+
+/// Builds the backends, guarded. `observer` is asked for one observer a backend, by its name: that of its settings, for the
+/// fallbacks with `-fallback-1` and so on behind it.
+///
+/// # Errors
+/// The first thing that is wrong with the settings.
+pub fn build(
+    settings: &BackendsSettings,
+    mut observer: impl FnMut(&str) -> Arc<dyn BackendObserver>,
+) -> Result<Resilient, SetupError> {
+    let BackendsSettings { primary, fallbacks, resilience } = settings;
+    let name = primary.as_str();
+    let mut guarded = Resilient::new(name, primary.build()?, *resilience, observer(name));
+    for (index, fallback) in fallbacks.iter().enumerate() {
+        let name = format!("{}-fallback-{}", fallback.as_str(), index + 1);
+        guarded = guarded.with_fallback(&*name, fallback.build()?, observer(&name));
+    }
+    Ok(guarded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::resilience::NoObserver;
+
+    #[test]
+    fn with_no_settings_the_mock_answers() {
+        let backend = build(&BackendsSettings::default(), |_| Arc::new(NoObserver)).unwrap();
+        assert!(backend.circuits().all(|(name, ..)| name == "mock"));
+    }
+
+    #[test]
+    fn a_fallback_has_circuits_of_its_own() {
+        let settings = BackendsSettings { fallbacks: vec![BackendSettings::default()], ..BackendsSettings::default() };
+        let mut names = Vec::new();
+        let backend = build(&settings, |name| {
+            names.push(name.to_owned());
+            Arc::new(NoObserver)
+        })
+        .unwrap();
+        assert_eq!(names, ["mock", "mock-fallback-1"]);
+        assert_eq!(backend.circuits().count(), 6);
+    }
+
+    #[test]
+    fn a_backend_without_url_is_refused_at_the_start() {
+        let settings =
+            BackendsSettings { primary: BackendSettings::OpenAi(Box::default()), ..BackendsSettings::default() };
+        let Err(error) = build(&settings, |_| Arc::new(NoObserver)) else { panic!("expected an error") };
+        assert_eq!(error.to_string(), "transcribe: URL: expected a URL, came none");
+    }
+}

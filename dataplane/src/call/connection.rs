@@ -1,0 +1,87 @@
+//! The TCP side of one call's event-socket session: bytes between the socket and [`Outbound`]. It decides nothing, and every wait in it can be abandoned without
+//! losing a byte.
+
+use std::io;
+use std::time::Instant;
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::esl::{Outbound, OutboundEvent, OutboundSettings};
+
+/// Bytes read from the socket at a time. Events of one moment come as some 28 KB.
+const READ_BYTES: usize = 32 << 10;
+
+/// One call's connection from FreeSWITCH.
+pub(super) struct Connection {
+    socket: TcpStream,
+    /// The session; requests made of it leave with the next [`Connection::push`] or [`Connection::next`].
+    pub(super) outbound: Outbound,
+    unsent: Vec<u8>,
+    buffer: Box<[u8]>,
+}
+
+impl Connection {
+    pub(super) fn new(socket: TcpStream, settings: OutboundSettings) -> Self {
+        // Commands are small and answered one by one; waiting for more of them would only add to the set-up time.
+        let _ = socket.set_nodelay(true);
+        let outbound = Outbound::new(settings, Instant::now());
+        Self { socket, outbound, unsent: Vec::new(), buffer: vec![0; READ_BYTES].into() }
+    }
+
+    /// The pod's address on this connection.
+    pub(super) fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Sends what waits, as far as the socket takes it at once.
+    pub(super) fn push(&mut self) {
+        while let Some(bytes) = self.outbound.poll_transmit() {
+            self.unsent.extend_from_slice(&bytes);
+        }
+        while !self.unsent.is_empty() {
+            match self.socket.try_write(&self.unsent) {
+                Ok(written) => drop(self.unsent.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => return self.outbound.handle_disconnect(),
+            }
+        }
+    }
+
+    /// The next event of the session. After [`OutboundEvent::Disconnected`] or [`OutboundEvent::Failed`] there is none.
+    pub(super) async fn next(&mut self) -> OutboundEvent {
+        loop {
+            self.push();
+            if let Some(event) = self.outbound.poll_event() {
+                return event;
+            }
+            let interest =
+                if self.unsent.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            tokio::select! {
+                ready = self.socket.ready(interest) => match ready {
+                    Ok(ready) if ready.is_readable() || ready.is_read_closed() => self.read(),
+                    Ok(_) => {}
+                    Err(_) => self.outbound.handle_disconnect(),
+                },
+                () = until(self.outbound.poll_timeout()) => self.outbound.handle_timeout(Instant::now()),
+            }
+        }
+    }
+
+    fn read(&mut self) {
+        match self.socket.try_read(&mut self.buffer) {
+            Ok(0) => self.outbound.handle_disconnect(),
+            Ok(length) => self.outbound.handle_bytes(Instant::now(), &self.buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => self.outbound.handle_disconnect(),
+        }
+    }
+}
+
+/// Sleeps until `at`; for ever where there is no such time.
+pub(super) async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

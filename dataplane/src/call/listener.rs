@@ -1,0 +1,82 @@
+//! Takes FreeSWITCH's connections, exactly while a permit is free: a pod that can take no call has no open port, so the switch is refused at once and tries the next pod.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::Calls;
+use crate::sessions::AdmissionState;
+
+/// Connections that may wait to be taken; they wait for microseconds.
+const BACKLOG: i32 = 1_024;
+/// Pause after the port could not be opened again, or the system had no descriptor left for a connection.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Binds `address`.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of calls that are over must not keep the port from being opened again.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves calls until a drain begins; calls in progress go on without it.
+pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener) {
+    let mut state = calls.admission().watch();
+    let Ok(address) = listener.local_addr() else { return };
+    let mut open = Some(listener);
+    loop {
+        let AdmissionState { accepting, draining, .. } = *state.borrow_and_update();
+        if draining {
+            return;
+        }
+        if !accepting {
+            open = None;
+        } else if open.is_none() {
+            open = bind(address)
+                .inspect_err(|error| tracing::error!(%address, %error, "the ESL port could not be opened again; trying on"))
+                .ok();
+        }
+        tokio::select! {
+            connection = accept(open.as_ref()) => match connection {
+                Ok((socket, peer)) => admit(&calls, socket, peer),
+                Err(error) => {
+                    // Descriptors have run out, or the peer is gone already.
+                    tracing::warn!(%error, "a connection could not be taken");
+                    tokio::time::sleep(RETRY).await;
+                }
+            },
+            changed = state.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(RETRY), if accepting && open.is_none() => {}
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The permit is taken before the first word is said; a connection that gets none is closed, and the switch goes on to the next pod.
+fn admit(calls: &Arc<Calls>, socket: TcpStream, peer: SocketAddr) {
+    let accepted = Instant::now();
+    match calls.admission().try_admit(accepted) {
+        Ok(permit) => drop(tokio::spawn(Arc::clone(calls).serve(socket, permit, accepted))),
+        Err(refusal) => {
+            tracing::info!(%peer, reason = refusal.as_str(), "a call was refused");
+            calls.metrics().call_refused(refusal);
+        }
+    }
+}

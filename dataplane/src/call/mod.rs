@@ -1,0 +1,254 @@
+//! One task tree a call: it takes the offer that FreeSWITCH brings, answers it with a media worker's address, and leads the conversation between
+//! media, backend and switch. Everything of a call ends with its task.
+
+mod connection;
+mod driver;
+mod journal;
+pub(crate) mod listener;
+mod requests;
+mod speech;
+
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::FutureExt;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::audio::{Codec, VoiceSettings};
+use crate::backend::VoiceBackend;
+use crate::backend::clips::Clip;
+use crate::esl::{ChannelData, HangupCause, OutboundEvent, OutboundSettings};
+use crate::metrics::Metrics;
+use crate::record::{Delivery, Privacy};
+use crate::sdp::{AnswerParams, NegotiatedMedia, Offer};
+use crate::sessions::{Admission, DuplicateSession, NewSession, Permit, Registry, SessionGuard};
+use crate::telemetry::shown_number;
+use crate::turn::conversation::ConversationSettings;
+use crate::turn::endpointing::EndpointingSettings;
+use crate::worker::{MediaEvent, StreamHandle, StreamMode, StreamSeed, StreamSpec, WorkerError, Workers};
+use connection::Connection;
+use driver::Driver;
+use journal::CallIdentity;
+pub use journal::TRANSCRIPT;
+
+/// The variable of leg A that holds the conversation's state, where the next pod finds it.
+pub const STATE_VARIABLE: &str = "sofia_phone_state";
+
+/// How long a call that was refused may take to be gone.
+const REFUSAL: Duration = Duration::from_secs(2);
+
+/// What every call of a pod shares.
+pub struct Calls {
+    pub(crate) config: CallsConfig,
+    pub(crate) parts: CallsParts,
+}
+
+/// What a pod's calls are set to.
+pub(crate) struct CallsConfig {
+    pub(crate) outbound: OutboundSettings,
+    /// Codecs that may be answered, best first.
+    pub(crate) codecs: Vec<Codec>,
+    /// The address that answers name; `None`: that of the call's own connection.
+    pub(crate) rtp_address: Option<IpAddr>,
+    pub(crate) jitter_max: Duration,
+    pub(crate) conversation: ConversationSettings,
+    pub(crate) endpointing: EndpointingSettings,
+    pub(crate) voice: VoiceSettings,
+    /// The dialled number that is the echo test.
+    pub(crate) echo_number: Option<String>,
+    /// The dialplan context in which a transfer's destination is looked for.
+    pub(crate) transfer_context: String,
+    pub(crate) privacy: Privacy,
+    /// The pod's name in records.
+    pub(crate) pod: Option<String>,
+}
+
+/// The parts of the pod that calls use.
+pub(crate) struct CallsParts {
+    pub(crate) workers: Workers,
+    pub(crate) backend: Arc<dyn VoiceBackend>,
+    pub(crate) apology: Clip,
+    pub(crate) admission: Admission,
+    pub(crate) registry: Registry,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Cancelled when calls are to be handed to other pods.
+    pub(crate) handover: CancellationToken,
+    pub(crate) records: Option<Delivery>,
+}
+
+/// Why a call could not be begun.
+#[derive(Debug, thiserror::Error)]
+enum SetupError {
+    #[error(transparent)]
+    Offer(#[from] crate::sdp::SdpError),
+    #[error(transparent)]
+    Answer(#[from] crate::sdp::AnswerError),
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    #[error(transparent)]
+    Request(#[from] crate::esl::RequestError),
+    #[error(transparent)]
+    Duplicate(#[from] DuplicateSession),
+    #[error("expected the connection's local address, came: {0}")]
+    LocalAddress(#[from] std::io::Error),
+    #[error("expected an SDP offer in the channel's data (variable_switch_r_sdp), came none; is inbound-bypass-media set on the profile?")]
+    NoOffer,
+}
+
+impl SetupError {
+    /// The reason as a metric's label, and the cause that the switch is given. With a passing failure it tries another pod.
+    fn refusal(&self) -> (&'static str, HangupCause) {
+        match self {
+            Self::Offer(_) | Self::Answer(_) | Self::NoOffer => ("offer", HangupCause::IncompatibleDestination),
+            Self::Worker(_) => ("media", HangupCause::NormalTemporaryFailure),
+            Self::Request(_) | Self::Duplicate(_) | Self::LocalAddress(_) => ("setup", HangupCause::NormalTemporaryFailure),
+        }
+    }
+}
+
+/// A stream that is open, and what the call was offered.
+struct Begun {
+    identity: CallIdentity,
+    session: SessionGuard,
+    media: NegotiatedMedia,
+    stream: StreamHandle,
+    events: tokio::sync::mpsc::Receiver<MediaEvent>,
+    mode: StreamMode,
+}
+
+impl Calls {
+    pub(crate) fn new(config: CallsConfig, parts: CallsParts) -> Self {
+        Self { config, parts }
+    }
+
+    /// Serves one connection from FreeSWITCH to its end. A panic in here is a bug of ours; it ends this call, and the permit, the stream and the
+    /// session go with it.
+    async fn serve(self: Arc<Self>, socket: TcpStream, permit: Permit, accepted: Instant) {
+        let call = AssertUnwindSafe(self.call(socket, permit, accepted)).catch_unwind();
+        if call.await.is_err() {
+            tracing::error!("a call ended by a fault in its task");
+            self.parts.metrics.session_ended("panic", accepted.elapsed());
+        }
+    }
+
+    async fn call(&self, socket: TcpStream, mut permit: Permit, accepted: Instant) {
+        let mut connection = Connection::new(socket, self.config.outbound.clone());
+        let data = match connection.next().await {
+            OutboundEvent::Offered(data) => data,
+            OutboundEvent::Failed(error) => {
+                tracing::warn!(%error, "a connection to the ESL port brought no call");
+                return self.parts.metrics.esl_error(error.kind());
+            }
+            // Port scans and TCP health probes come and go.
+            _ => return tracing::debug!("a connection to the ESL port was closed before it brought a call"),
+        };
+        let identity = self.identify(&data);
+        if let Err(refusal) = permit.limit_caller(data.caller_number()) {
+            tracing::info!(call = identity.call_id, reason = refusal.as_str(), "a call was refused");
+            self.parts.metrics.call_refused(refusal);
+            return refuse(connection, HangupCause::CallRejected).await;
+        }
+        let begun = match self.begin(&mut connection, &data, identity) {
+            Ok(begun) => begun,
+            Err(error) => {
+                let (reason, cause) = error.refusal();
+                tracing::warn!(%error, cause = cause.as_str(), "a call could not be begun");
+                self.parts.metrics.call_refused_for(reason);
+                return refuse(connection, cause).await;
+            }
+        };
+        connection.push();
+        self.parts.metrics.setup.observe(accepted.elapsed().as_secs_f64());
+        Driver::new(self, connection, begun, accepted).run(permit).await;
+    }
+
+    fn identify(&self, data: &ChannelData) -> CallIdentity {
+        // Leg A's id lasts through takeovers, so it names the call; without one, nothing can be taken over.
+        let call_id = data.call_uuid().or(data.unique_id()).unwrap_or_default().to_owned();
+        CallIdentity {
+            call_id,
+            caller: data.caller_number().to_owned(),
+            dialed: data.destination().to_owned(),
+            attempt: data.attempt(),
+            pod: self.config.pod.clone(),
+            privacy: self.config.privacy,
+        }
+    }
+
+    /// Answers the offer: opens the stream first, so that not one of the caller's packets finds the door shut.
+    fn begin(
+        &self,
+        connection: &mut Connection,
+        data: &ChannelData,
+        identity: CallIdentity,
+    ) -> Result<Begun, SetupError> {
+        let offer = Offer::parse(data.offer().ok_or(SetupError::NoOffer)?)?;
+        let place = self.parts.workers.place();
+        let address = match self.config.rtp_address {
+            Some(address) => address,
+            None => connection.local_addr()?.ip().to_canonical(),
+        };
+        let answer = offer.answer(&AnswerParams {
+            address: SocketAddr::new(address, place.port()),
+            codecs: &self.config.codecs,
+            session_id: rand::random::<u32>().into(),
+        })?;
+        let session = self.register(&identity, data)?;
+        let echo = self.config.echo_number.as_deref() == Some(&identity.dialed);
+        let mode = if echo { StreamMode::Echo } else { StreamMode::Conversation };
+        let (stream, events) = place.open(StreamSpec {
+            media: answer.media.clone(),
+            mode,
+            endpointing: self.config.endpointing.clone(),
+            voice: self.config.voice,
+            jitter_max: self.config.jitter_max,
+            record: self.parts.records.is_some(),
+            seed: StreamSeed { ssrc: rand::random(), sequence: rand::random(), timestamp: rand::random() },
+            cname: format!("{:016x}", rand::random::<u64>()),
+        })?;
+        connection.outbound.answer(Instant::now(), &answer.sdp)?;
+        Ok(Begun { identity, session, media: answer.media, stream, events, mode })
+    }
+
+    fn register(&self, identity: &CallIdentity, data: &ChannelData) -> Result<SessionGuard, DuplicateSession> {
+        let session = |id: &str| NewSession {
+            id: id.to_owned(),
+            caller: shown_number(&identity.caller, self.config.privacy == Privacy::Shown).into_owned(),
+            dialed: identity.dialed.clone(),
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+        };
+        let registry = &self.parts.registry;
+        // A call that comes back to the pod that has just lost it finds its own name still taken for a moment.
+        registry
+            .register(session(&identity.call_id))
+            .or_else(|_| registry.register(session(data.unique_id().unwrap_or_default())))
+    }
+
+    /// The pod's permits.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.parts.admission
+    }
+
+    /// The pod's figures.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.parts.metrics
+    }
+}
+
+/// Hangs up and waits, a moment at most, until the switch has understood.
+async fn refuse(mut connection: Connection, cause: HangupCause) {
+    if connection.outbound.hang_up(Instant::now(), cause).is_err() {
+        return;
+    }
+    let gone = async {
+        while !matches!(
+            connection.next().await,
+            OutboundEvent::HungUp { .. } | OutboundEvent::Disconnected | OutboundEvent::Failed(_)
+        ) {}
+    };
+    let _ = tokio::time::timeout(REFUSAL, gone).await;
+}

@@ -1,0 +1,165 @@
+//! The agent's voice of one call: asks the backend to speak the clips, the next one while the present one still comes, and feeds the media
+//! worker in the clips' order. It never decides what is said.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::requests::Answer;
+use crate::audio::SampleRate;
+use crate::backend::{BackendError, VoiceBackend};
+use crate::turn::conversation::ClipId;
+use crate::worker::StreamFeeder;
+
+/// Clips that may wait to be fed; the conversation bounds its own queue below that.
+const CLIPS: usize = 64;
+/// Chunks of a clip that may wait while an earlier clip is being fed.
+const CHUNKS: usize = 64;
+/// Clips that are asked of the backend ahead of the one being fed.
+const AHEAD: usize = 2;
+
+enum Source {
+    Backend(String),
+    Recording { rate: SampleRate, samples: Arc<[i16]> },
+}
+
+/// What a request for a clip yields: its chunks and how it ended.
+type Chunks = mpsc::Receiver<Result<(SampleRate, Arc<[i16]>), BackendError>>;
+
+/// Speaks the clips of one call.
+pub(super) struct Voice {
+    backend: Arc<dyn VoiceBackend>,
+    feeder: StreamFeeder,
+    answers: mpsc::Sender<Answer>,
+    call: CancellationToken,
+    /// Ends all that is queued, when the clips are cleared.
+    current: CancellationToken,
+    clips: mpsc::Sender<(ClipId, Source)>,
+}
+
+impl Voice {
+    /// A voice that ends, at the latest, when `call` is cancelled.
+    pub(super) fn new(
+        backend: Arc<dyn VoiceBackend>,
+        feeder: StreamFeeder,
+        answers: mpsc::Sender<Answer>,
+        call: CancellationToken,
+    ) -> Self {
+        let current = call.child_token();
+        let clips = start(&backend, &feeder, &answers, &current);
+        Self { backend, feeder, answers, call, current, clips }
+    }
+
+    /// Queues `text`.
+    pub(super) fn speak(&mut self, clip: ClipId, text: String) {
+        self.queue(clip, Source::Backend(text));
+    }
+
+    /// Queues a recording, which cannot fail.
+    pub(super) fn play(&mut self, clip: ClipId, rate: SampleRate, samples: Arc<[i16]>) {
+        self.queue(clip, Source::Recording { rate, samples });
+    }
+
+    /// Forgets all clips that are not fed yet and stops asking for them. Call it before the stream's own `clear`.
+    pub(super) fn clear(&mut self) {
+        self.current.cancel();
+        self.current = self.call.child_token();
+        self.clips = start(&self.backend, &self.feeder, &self.answers, &self.current);
+    }
+
+    fn queue(&mut self, clip: ClipId, source: Source) {
+        if self.clips.try_send((clip, source)).is_err() {
+            let error = BackendError::unavailable(format!("expected at most {CLIPS} clips to be waiting, came one more"));
+            let _ = self.answers.try_send(Answer::SpeechFailed { clip, queued: false, error });
+        }
+    }
+}
+
+fn start(
+    backend: &Arc<dyn VoiceBackend>,
+    feeder: &StreamFeeder,
+    answers: &mpsc::Sender<Answer>,
+    current: &CancellationToken,
+) -> mpsc::Sender<(ClipId, Source)> {
+    let (clips, waiting) = mpsc::channel(CLIPS);
+    let (ordered, feeding) = mpsc::channel(AHEAD - 1);
+    tokio::spawn(current.clone().run_until_cancelled_owned(ask(Arc::clone(backend), waiting, ordered, current.clone())));
+    tokio::spawn(current.clone().run_until_cancelled_owned(feed(feeder.clone(), answers.clone(), feeding)));
+    clips
+}
+
+/// Asks for the clips, [`AHEAD`] of the feeding at the most.
+async fn ask(
+    backend: Arc<dyn VoiceBackend>,
+    mut waiting: mpsc::Receiver<(ClipId, Source)>,
+    ordered: mpsc::Sender<(ClipId, Chunks)>,
+    current: CancellationToken,
+) {
+    while let Some((clip, source)) = waiting.recv().await {
+        let (chunks, receiver) = mpsc::channel(CHUNKS);
+        let Ok(place) = ordered.reserve().await else { return };
+        place.send((clip, receiver));
+        let request = request(Arc::clone(&backend), source, chunks);
+        tokio::spawn(current.clone().run_until_cancelled_owned(request));
+    }
+}
+
+async fn request(
+    backend: Arc<dyn VoiceBackend>,
+    source: Source,
+    chunks: mpsc::Sender<Result<(SampleRate, Arc<[i16]>), BackendError>>,
+) {
+    let text = match source {
+        Source::Recording { rate, samples } => {
+            let _ = chunks.send(Ok((rate, samples))).await;
+            return;
+        }
+        Source::Backend(text) => text,
+    };
+    match backend.speak(&text).await {
+        Ok(mut speech) => {
+            while let Some(chunk) = speech.chunks.next().await {
+                let failed = chunk.is_err();
+                if chunks.send(chunk.map(|samples| (speech.rate, samples.into()))).await.is_err() || failed {
+                    return;
+                }
+            }
+        }
+        Err(error) => {
+            let _ = chunks.send(Err(error)).await;
+        }
+    }
+}
+
+/// Hands the clips' chunks to the worker, one clip after the other, never more than it has room for.
+async fn feed(feeder: StreamFeeder, answers: mpsc::Sender<Answer>, mut feeding: mpsc::Receiver<(ClipId, Chunks)>) {
+    while let Some((clip, mut chunks)) = feeding.recv().await {
+        let (mut queued, mut failure) = (false, None);
+        while let Some(chunk) = chunks.recv().await {
+            match chunk {
+                Ok((_, samples)) if samples.is_empty() => {}
+                Ok((rate, samples)) => {
+                    let at = Instant::now();
+                    feeder.play(clip, rate, samples);
+                    if !std::mem::replace(&mut queued, true) {
+                        let _ = answers.send(Answer::SpeechBegan { clip, at }).await;
+                    }
+                    feeder.room().await;
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        if queued {
+            feeder.end_clip(clip);
+        } else {
+            // A backend that says nothing of a sentence has failed at it.
+            failure.get_or_insert_with(|| BackendError::invalid("expected speech, came none"));
+        }
+        if let Some(error) = failure {
+            let _ = answers.send(Answer::SpeechFailed { clip, queued, error }).await;
+        }
+    }
+}

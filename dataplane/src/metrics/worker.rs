@@ -1,0 +1,242 @@
+//! What media workers count, and the sums of it. Counting takes no lock and no allocation: it is on the packet path.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+
+/// Upper bounds of the pacing buckets, in milliseconds; beyond the last there is one more bucket.
+pub const PACING_BOUNDS_MS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0];
+
+/// The counts of one media worker, written by its thread and read by scrapes. All only grow; `Relaxed` suffices, as no
+/// count tells anything about another.
+#[derive(Debug)]
+pub struct WorkerCounters {
+    /// RTP packets that came from a known source and could be parsed.
+    pub packets_received: AtomicU64,
+    /// RTP packets that the system took for sending.
+    pub packets_sent: AtomicU64,
+    /// Packets that callers sent and that never came, by sequence numbers.
+    pub packets_lost: AtomicU64,
+    /// Packets that came after their place in the audio had passed, and were thrown away.
+    pub packets_late: AtomicU64,
+    /// Datagrams from addresses that no call announced, thrown away.
+    pub unknown_source: AtomicU64,
+    /// Datagrams of known sources that are not RTP or RTCP, thrown away.
+    pub malformed: AtomicU64,
+    /// Packets that the system did not take for sending.
+    pub send_errors: AtomicU64,
+    /// Frames made up by concealment, because their packet was missing.
+    pub frames_concealed: AtomicU64,
+    /// Rounds that took longer than a frame, so that packets left late.
+    pub tick_overruns: AtomicU64,
+    pacing: [AtomicU64; PACING_BOUNDS_MS.len() + 1],
+    pacing_sum_ns: AtomicU64,
+    epoch: Instant,
+    last_beat_ms: AtomicU64,
+}
+
+impl Default for WorkerCounters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WorkerCounters {
+    /// All at zero; the heart has just beaten.
+    pub fn new() -> Self {
+        Self {
+            packets_received: AtomicU64::new(0),
+            packets_sent: AtomicU64::new(0),
+            packets_lost: AtomicU64::new(0),
+            packets_late: AtomicU64::new(0),
+            unknown_source: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
+            send_errors: AtomicU64::new(0),
+            frames_concealed: AtomicU64::new(0),
+            tick_overruns: AtomicU64::new(0),
+            pacing: Default::default(),
+            pacing_sum_ns: AtomicU64::new(0),
+            epoch: Instant::now(),
+            last_beat_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts one packet by how far from its due time it left.
+    pub fn observe_pacing(&self, error: Duration) {
+        let milliseconds = error.as_secs_f64() * 1e3;
+        let bucket = PACING_BOUNDS_MS.partition_point(|bound| *bound < milliseconds);
+        self.pacing[bucket].fetch_add(1, Ordering::Relaxed);
+        let nanoseconds = u64::try_from(error.as_nanos()).unwrap_or(u64::MAX);
+        self.pacing_sum_ns.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Says that the worker is alive; each of its rounds does.
+    pub fn beat(&self) {
+        self.last_beat_ms.store(self.milliseconds(Instant::now()), Ordering::Relaxed);
+    }
+
+    /// Time since the last beat.
+    pub fn silent_for(&self, now: Instant) -> Duration {
+        Duration::from_millis(self.milliseconds(now).saturating_sub(self.last_beat_ms.load(Ordering::Relaxed)))
+    }
+
+    fn milliseconds(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A count of the worker's, by reference.
+type Count = fn(&WorkerCounters) -> &AtomicU64;
+
+/// Families with one series each.
+const PLAIN: [(&str, &str, Count); 7] = [
+    ("sofia_phone_rtp_packets_received_total", "RTP packets received.", |counters| &counters.packets_received),
+    ("sofia_phone_rtp_packets_sent_total", "RTP packets sent.", |counters| &counters.packets_sent),
+    ("sofia_phone_rtp_packets_lost_total", "RTP packets that never came.", |counters| &counters.packets_lost),
+    ("sofia_phone_rtp_packets_late_total", "RTP packets that came too late to be heard.", |counters| {
+        &counters.packets_late
+    }),
+    ("sofia_phone_rtp_send_errors_total", "RTP packets that could not be sent.", |counters| &counters.send_errors),
+    ("sofia_phone_rtp_frames_concealed_total", "Frames made up for missing packets.", |counters| {
+        &counters.frames_concealed
+    }),
+    ("sofia_phone_media_overruns_total", "Rounds of media workers that took longer than a frame.", |counters| {
+        &counters.tick_overruns
+    }),
+];
+
+/// The series of `sofia_phone_rtp_packets_dropped_total`.
+const DROPPED: [(&str, Count); 2] =
+    [("unknown_source", |counters| &counters.unknown_source), ("malformed", |counters| &counters.malformed)];
+const DROPPED_NAME: &str = "sofia_phone_rtp_packets_dropped_total";
+const DROPPED_HELP: &str = "Datagrams thrown away unheard, by why.";
+const PACING_NAME: &str = "sofia_phone_rtp_pacing_error_seconds";
+const PACING_HELP: &str = "How far from their due times packets left.";
+
+/// Sums the workers' counts up at each scrape.
+pub(super) struct WorkerCollector {
+    workers: Vec<Arc<WorkerCounters>>,
+    descriptions: Vec<Desc>,
+}
+
+impl WorkerCollector {
+    pub(super) fn new(workers: Vec<Arc<WorkerCounters>>) -> Self {
+        let describe = |name: &str, help: &str, labels: &[&str]| {
+            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+            Desc::new(name.to_owned(), help.to_owned(), labels, Default::default())
+                .expect("names are constants and valid")
+        };
+        let mut descriptions: Vec<Desc> = PLAIN.iter().map(|(name, help, _)| describe(name, help, &[])).collect();
+        descriptions.push(describe(DROPPED_NAME, DROPPED_HELP, &["reason"]));
+        descriptions.push(describe(PACING_NAME, PACING_HELP, &[]));
+        Self { workers, descriptions }
+    }
+
+    fn sum(&self, count: impl Fn(&WorkerCounters) -> &AtomicU64) -> u64 {
+        self.workers.iter().map(|worker| count(worker).load(Ordering::Relaxed)).sum()
+    }
+
+    fn pacing(&self) -> Histogram {
+        let mut histogram = Histogram::default();
+        let mut cumulative = 0;
+        let mut buckets = Vec::with_capacity(PACING_BOUNDS_MS.len());
+        for (index, bound) in PACING_BOUNDS_MS.iter().enumerate() {
+            cumulative += self.sum(|worker| &worker.pacing[index]);
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(bound / 1e3);
+            bucket.set_cumulative_count(cumulative);
+            buckets.push(bucket);
+        }
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(cumulative + self.sum(|worker| &worker.pacing[PACING_BOUNDS_MS.len()]));
+        histogram.set_sample_sum(self.sum(|worker| &worker.pacing_sum_ns) as f64 / 1e9);
+        histogram
+    }
+}
+
+impl Collector for WorkerCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let plain = PLAIN
+            .iter()
+            .map(|(name, help, count)| family(name, help, MetricType::COUNTER, vec![counter(self.sum(count), vec![])]));
+        let dropped = DROPPED.iter().map(|(reason, count)| {
+            let mut label = LabelPair::default();
+            label.set_name("reason".to_owned());
+            label.set_value((*reason).to_owned());
+            counter(self.sum(count), vec![label])
+        });
+        let mut pacing = Metric::default();
+        pacing.set_histogram(self.pacing());
+        plain
+            .chain([family(DROPPED_NAME, DROPPED_HELP, MetricType::COUNTER, dropped.collect())])
+            .chain([family(PACING_NAME, PACING_HELP, MetricType::HISTOGRAM, vec![pacing])])
+            .collect()
+    }
+}
+
+fn counter(value: u64, labels: Vec<LabelPair>) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(value as f64);
+    let mut metric = Metric::from_label(labels);
+    metric.set_counter(counter);
+    metric
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn a_scrape_sums_the_workers_up() {
+        let workers: Vec<_> = (0..2).map(|_| Arc::new(WorkerCounters::new())).collect();
+        let metrics = Metrics::new(workers.clone(), Instant::now());
+        workers[0].packets_received.fetch_add(50, Ordering::Relaxed);
+        workers[1].packets_received.fetch_add(7, Ordering::Relaxed);
+        workers[1].unknown_source.fetch_add(3, Ordering::Relaxed);
+        workers[0].observe_pacing(Duration::from_micros(400));
+        workers[1].observe_pacing(Duration::from_micros(500));
+        workers[1].observe_pacing(Duration::from_millis(80));
+        let text = metrics.scrape(Instant::now());
+        for line in [
+            "sofia_phone_rtp_packets_received_total 57",
+            "sofia_phone_rtp_packets_dropped_total{reason=\"unknown_source\"} 3",
+            "sofia_phone_rtp_packets_dropped_total{reason=\"malformed\"} 0",
+            "sofia_phone_rtp_pacing_error_seconds_bucket{le=\"0.00025\"} 0",
+            "sofia_phone_rtp_pacing_error_seconds_bucket{le=\"0.0005\"} 2",
+            "sofia_phone_rtp_pacing_error_seconds_bucket{le=\"0.05\"} 2",
+            "sofia_phone_rtp_pacing_error_seconds_bucket{le=\"+Inf\"} 3",
+            "sofia_phone_rtp_pacing_error_seconds_count 3",
+            "sofia_phone_rtp_pacing_error_seconds_sum 0.0809",
+        ] {
+            assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_stops_beating_is_silent_for_as_long() {
+        let counters = WorkerCounters::new();
+        counters.beat();
+        let now = Instant::now();
+        assert!(counters.silent_for(now) < Duration::from_secs(60));
+        assert!(counters.silent_for(now + Duration::from_secs(100)) >= Duration::from_secs(100));
+        assert_eq!(counters.silent_for(now.checked_sub(Duration::from_secs(1)).unwrap_or(now)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,197 @@
+//! From the settings to what each part is configured with. It translates and decides nothing; the settings were checked when they were read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::PodError;
+use crate::admin::{BackendStatus, CircuitStatus};
+use crate::audio::{Codec, SampleRate, VoiceSettings};
+use crate::backend::openai::{EndpointSettings, HttpSettings, OpenAiSettings, SpeechFormat};
+use crate::backend::resilience::{BackendObserver, BreakerSettings, CircuitState};
+use crate::backend::{
+    BackendErrorKind, BackendSettings, BackendsSettings, MockSettings, Resilient, ResilienceSettings, RetryPolicy,
+    SetupError, Stage, VoiceBackend, build,
+};
+use crate::call::CallsConfig;
+use crate::esl::{OutboundSettings, Token};
+use crate::metrics::{CircuitLevel, Metrics};
+use crate::record::{Delivery, DeliverySettings, PostTarget, Privacy};
+use crate::settings::{self, BackendKind, CodecName, Endpoint, RetryKind, Settings};
+use crate::turn::conversation::{ConversationSettings, Interruptions};
+use crate::turn::endpointing::EndpointingSettings;
+
+/// The channel variable that carries the shared token: the dialplan sends it from leg A to leg C as a SIP header of the switch's own call to itself.
+const TOKEN_VARIABLE: &str = "sip_h_X-Sofia-Token";
+/// No limit that a call reaches: what "let silence be" means to a timer.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+pub(super) fn calls(settings: &Settings) -> CallsConfig {
+    CallsConfig {
+        outbound: OutboundSettings {
+            token: settings.esl_token.as_ref().map(|token| Token::new(TOKEN_VARIABLE, token.expose())),
+            ..OutboundSettings::default()
+        },
+        codecs: codecs(&settings.codecs),
+        rtp_address: settings.rtp_address,
+        jitter_max: settings.jitter_max,
+        conversation: conversation(settings),
+        endpointing: EndpointingSettings {
+            min_speech: settings.min_speech,
+            end_silence: settings.end_silence,
+            barge_in_after: settings.barge_in,
+            ..EndpointingSettings::default()
+        },
+        voice: VoiceSettings::default(),
+        echo_number: settings.echo_number.clone(),
+        transfer_context: settings.transfer_context.clone(),
+        privacy: privacy(settings),
+        pod: std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty()),
+    }
+}
+
+fn privacy(settings: &Settings) -> Privacy {
+    if settings.log_caller_numbers { Privacy::Shown } else { Privacy::Masked }
+}
+
+/// L16 at 16 kHz before 8 kHz: an offer that has both is wideband.
+fn codecs(names: &[CodecName]) -> Vec<Codec> {
+    let codecs = |name: &CodecName| match name {
+        CodecName::L16 => vec![Codec::L16(SampleRate::Hz16000), Codec::L16(SampleRate::Hz8000)],
+        CodecName::G722 => vec![Codec::G722],
+        CodecName::Pcmu => vec![Codec::Pcmu],
+        CodecName::Pcma => vec![Codec::Pcma],
+    };
+    names.iter().flat_map(codecs).collect()
+}
+
+fn conversation(settings: &Settings) -> ConversationSettings {
+    let interruptions = if settings.barge_in.is_some() { Interruptions::Allowed } else { Interruptions::Deferred };
+    ConversationSettings {
+        language: settings.language.clone(),
+        prompt: settings.prompt.clone(),
+        greeting: settings.greeting.clone().unwrap_or_default(),
+        silence_prompt: settings.silence_prompt.clone().unwrap_or_default(),
+        goodbye: settings.goodbye.clone().unwrap_or_default(),
+        interruptions,
+        silence_prompt_after: settings.silence.unwrap_or(NEVER),
+        max_silence_prompts: settings.max_silence_prompts,
+        max_duration: settings.session_timeout,
+        ..ConversationSettings::default()
+    }
+}
+
+pub(super) fn backend(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Resilient, SetupError> {
+    let primary = match settings.backend {
+        BackendKind::Mock => BackendSettings::Mock(MockSettings {
+            transcribe_delay: settings.mock_transcribe_delay,
+            generate_delay: settings.mock_generate_delay,
+            speak_delay: settings.mock_speak_delay,
+            ..MockSettings::default()
+        }),
+        BackendKind::OpenAi => BackendSettings::OpenAi(Box::new(openai(settings))),
+    };
+    let settings = BackendsSettings { primary, fallbacks: Vec::new(), resilience: resilience(settings) };
+    build(&settings, |_| observer(metrics))
+}
+
+pub(super) fn guard(settings: &Settings, metrics: &Arc<Metrics>, backend: Arc<dyn VoiceBackend>) -> Resilient {
+    Resilient::new("custom", backend, resilience(settings), observer(metrics))
+}
+
+fn openai(settings: &Settings) -> OpenAiSettings {
+    let endpoint = |endpoint: &Endpoint| EndpointSettings {
+        api_key: endpoint.api_key.clone(),
+        ..EndpointSettings::new(endpoint.url.clone().unwrap_or_default(), &*endpoint.model, endpoint.timeout)
+    };
+    let mut openai = OpenAiSettings::default();
+    openai.transcription.endpoint = endpoint(&settings.transcription);
+    openai.transcription.language = Some(settings.language.clone());
+    openai.generation.endpoint = endpoint(&settings.generation);
+    openai.speech.endpoint = endpoint(&settings.speech);
+    openai.speech.voice.clone_from(&settings.speech_voice);
+    openai.speech.format = match settings.speech_format {
+        settings::SpeechFormat::Wav => SpeechFormat::Wav,
+        settings::SpeechFormat::Pcm => SpeechFormat::Pcm,
+    };
+    openai.speech.pcm_rate =
+        SampleRate::try_from(settings.speech_pcm_rate_hz).expect("the settings take supported rates only");
+    openai
+}
+
+fn resilience(settings: &Settings) -> ResilienceSettings {
+    ResilienceSettings {
+        retry: match settings.retry_policy {
+            RetryKind::Default => RetryPolicy::DEFAULT,
+            RetryKind::Aggressive => RetryPolicy::AGGRESSIVE,
+            RetryKind::Conservative => RetryPolicy::CONSERVATIVE,
+        },
+        transcribe_deadline: settings.transcription.timeout,
+        generate_deadline: settings.generation.timeout,
+        speak_deadline: settings.speech.timeout,
+        breaker: BreakerSettings {
+            failures_to_open: settings.circuit_failures,
+            open_for: settings.circuit_open,
+            successes_to_close: settings.circuit_successes,
+        },
+        ..ResilienceSettings::default()
+    }
+}
+
+/// `None` where nobody wants records.
+pub(super) fn records(settings: &Settings) -> Result<Option<Delivery>, PodError> {
+    if settings.record_dir.is_none() && settings.record_url.is_none() {
+        return Ok(None);
+    }
+    let url: Option<reqwest::Url> = settings.record_url.as_deref().and_then(|url| url.parse().ok());
+    let client = HttpSettings::default().client(url.as_ref())?;
+    let delivery = DeliverySettings {
+        folder: settings.record_dir.clone(),
+        post: settings.record_url.as_ref().map(|url| PostTarget::new(url.clone(), settings.record_token.clone())),
+        audio: settings.record_audio,
+        ..DeliverySettings::default()
+    };
+    Ok(Some(Delivery::start(delivery, client)?))
+}
+
+/// What the backend does, as figures.
+struct Observer(Arc<Metrics>);
+
+fn observer(metrics: &Arc<Metrics>) -> Arc<dyn BackendObserver> {
+    Arc::new(Observer(Arc::clone(metrics)))
+}
+
+impl BackendObserver for Observer {
+    fn call(&self, stage: Stage, outcome: Result<(), BackendErrorKind>, _elapsed: Duration) {
+        if let Err(kind) = outcome
+            && kind != BackendErrorKind::Cancelled
+        {
+            self.0.backend_error(stage.as_str(), kind.as_str());
+        }
+    }
+
+    fn retry(&self, stage: Stage) {
+        self.0.backend_retry(stage.as_str());
+    }
+}
+
+pub(super) fn backend_status(
+    settings: &Settings,
+    backend: Arc<Resilient>,
+) -> Arc<dyn Fn() -> BackendStatus + Send + Sync> {
+    let kind = settings.backend.as_str();
+    Arc::new(move || BackendStatus {
+        kind,
+        circuits: backend
+            .circuits()
+            .map(|(backend, stage, state)| CircuitStatus {
+                backend: backend.to_owned(),
+                stage: stage.as_str(),
+                state: match state {
+                    CircuitState::Closed => CircuitLevel::Closed,
+                    CircuitState::HalfOpen => CircuitLevel::HalfOpen,
+                    CircuitState::Open => CircuitLevel::Open,
+                },
+            })
+            .collect(),
+    })
+}

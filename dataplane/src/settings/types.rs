@@ -1,0 +1,101 @@
+//! The words that variables take, as types.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use crate::backend::Secret;
+
+/// Where the pod runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// For callers.
+    Production,
+    /// On a developer's machine: nothing is said about what is left open.
+    Development,
+}
+
+/// Which speech backend answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendKind {
+    /// Built in.
+    Mock,
+    /// A server with the OpenAI-compatible routes.
+    OpenAi,
+}
+
+impl BackendKind {
+    /// The word of `SOFIA_PHONE_BACKEND`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mock => "mock",
+            Self::OpenAi => "openai",
+        }
+    }
+}
+
+/// What text-to-speech is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpeechFormat {
+    /// With a header that says rate and width.
+    Wav,
+    /// 16-bit little-endian samples, mono, no header.
+    Pcm,
+}
+
+/// How failed backend requests are repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryKind {
+    /// A balance.
+    Default,
+    /// More and sooner.
+    Aggressive,
+    /// Fewer and later.
+    Conservative,
+}
+
+/// A codec of `SOFIA_PHONE_CODECS`, by its encoding name of RFC 3551.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CodecName {
+    /// Uncompressed 16-bit samples, at any rate the offer has.
+    L16,
+    /// Wideband, 64 kbit/s.
+    G722,
+    /// G.711 µ-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+}
+
+impl CodecName {
+    /// Every codec, with its name.
+    pub const ALL: [(&'static str, Self); 4] =
+        [("L16", Self::L16), ("G722", Self::G722), ("PCMU", Self::Pcmu), ("PCMA", Self::Pcma)];
+}
+
+/// One of the three services of an OpenAI-compatible backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Base URL; always there when [`super::Settings::backend`] is [`BackendKind::OpenAi`].
+    pub url: Option<String>,
+    /// Model to name in requests.
+    pub model: String,
+    /// Key to send as bearer token, if any.
+    pub api_key: Option<Secret>,
+    /// Further fields of each request.
+    pub extra: serde_json::Map<String, serde_json::Value>,
+    /// Longest wait for the service.
+    pub timeout: Duration,
+}
+
+/// How many calls the pod takes, and how fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Calls at a time, at least 1.
+    pub max_sessions: usize,
+    /// A pod that was full is ready again at this many calls or fewer; always less than `max_sessions`.
+    pub ready_low_water: usize,
+    /// Calls at a time of one caller; `None`: no limit.
+    pub max_sessions_per_caller: Option<NonZeroUsize>,
+    /// New calls a second; `None`: no limit.
+    pub setup_rate_per_second: Option<NonZeroU32>,
+}

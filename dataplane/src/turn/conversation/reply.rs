@@ -1,0 +1,290 @@
+//! The agent's side of a conversation: asking the model, speaking what it writes, doing what it asks for, and what
+//! happens when one of these fails.
+
+use std::time::Instant;
+
+use super::{
+    Closing, Conversation, Stage,
+    caller::Said,
+    event::{Action, ClipId, EndReason, Failure, Mark, Step, TurnId},
+    playout::Voice,
+    timers::Timer,
+};
+use crate::turn::{sentence::SentenceSplitter, tool::ToolCall};
+
+/// Tool calls of one reply.
+const MAX_TOOLS: u32 = 8;
+
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) turn: TurnId,
+    splitter: SentenceSplitter,
+    chars: usize,
+    tools: u32,
+    /// Is more to come from the model?
+    pub(super) generating: bool,
+    /// Has it said anything that can be spoken?
+    spoke: bool,
+    /// Has it done anything besides?
+    acted: bool,
+    audible: bool,
+    pub(super) failed: bool,
+    /// Keys to send, in the order in which the model asked for them.
+    pub(super) keys: Vec<String>,
+    /// To hang up or to transfer, when everything has been heard.
+    pub(super) closing: Option<ToolCall>,
+    /// When the caller had stopped speaking.
+    asked_at: Option<Instant>,
+}
+
+impl Conversation {
+    /// Answers what the caller said, together with what they said before and got no answer to.
+    pub(super) fn begin_turn(&mut self, now: Instant, said: Said) {
+        self.record_heard();
+        self.history.push_user(&said.text);
+        self.generate(now, said.turn, said.ended_at);
+    }
+
+    /// Asks the model to answer the caller's last words.
+    pub(super) fn generate(&mut self, now: Instant, turn: TurnId, asked_at: Option<Instant>) {
+        let text = self.history.unanswered().unwrap_or_default().to_owned();
+        self.actions.push_back(Action::Generate { turn, text, history: self.history.before_unanswered() });
+        self.reply = Some(self.new_reply(turn, asked_at));
+        self.timers.set(Timer::Generation, now, self.settings.limits.generate);
+        self.timers.set(Timer::GenerationAll, now, self.settings.limits.generate_all);
+        self.unsaved = true;
+    }
+
+    fn new_reply(&self, turn: TurnId, asked_at: Option<Instant>) -> Reply {
+        Reply {
+            turn,
+            splitter: SentenceSplitter::new(self.settings.split.clone()),
+            chars: 0,
+            tools: 0,
+            generating: true,
+            spoke: false,
+            acted: false,
+            audible: false,
+            failed: false,
+            keys: Vec::new(),
+            closing: None,
+            asked_at,
+        }
+    }
+
+    /// Goes on with a reply that another pod had got from the model.
+    pub(super) fn continue_reply(&mut self, rest: &str, closing: Option<ToolCall>) {
+        let turn = self.next_turn();
+        let spoke = self.playout.queue_all(Voice::Reply(turn), rest, &self.settings.split);
+        self.reply = Some(Reply { generating: false, spoke, closing, ..self.new_reply(turn, None) });
+    }
+
+    fn generating(&mut self, turn: TurnId) -> Option<&mut Reply> {
+        self.reply.as_mut().filter(|reply| reply.turn == turn && reply.generating)
+    }
+
+    pub(super) fn reply_text(&mut self, now: Instant, turn: TurnId, text: &str) {
+        let room = self.settings.max_reply_chars;
+        let Some(reply) = self.generating(turn) else { return };
+        let room = room.saturating_sub(reply.chars);
+        let end = text.char_indices().nth(room).map(|(at, _)| at);
+        let taken = &text[..end.unwrap_or(text.len())];
+        reply.chars += taken.chars().count();
+        let mut pieces = Vec::new();
+        reply.splitter.push(taken, &mut pieces);
+        for piece in pieces {
+            self.queue_reply(piece);
+        }
+        if end.is_some() {
+            self.cancel_generating();
+            self.generation_ended(now);
+        } else {
+            self.timers.set(Timer::Generation, now, self.settings.limits.generate);
+        }
+    }
+
+    pub(super) fn reply_tool(&mut self, now: Instant, turn: TurnId, call: ToolCall) {
+        let Some(reply) = self.generating(turn) else { return };
+        reply.tools = reply.tools.saturating_add(1);
+        let refused = match call.validate() {
+            _ if reply.tools > MAX_TOOLS => Some("too many tool calls in one reply".to_owned()),
+            checked => checked.err().map(|error| error.to_string()),
+        };
+        // What was written before the call is said before it is carried out.
+        let rest = reply.splitter.finish();
+        match (&refused, &call) {
+            (None, ToolCall::SendDtmf { digits }) => {
+                reply.acted = true;
+                reply.keys.push(digits.clone());
+            }
+            (None, ToolCall::HangUp | ToolCall::Transfer { .. }) => {
+                reply.closing.get_or_insert_with(|| call.clone());
+            }
+            (Some(_), _) => {}
+        }
+        if let Some(rest) = rest {
+            // More may follow; the stream's own white space is lost with the splitter's end.
+            self.queue_reply(format!("{rest} "));
+        }
+        self.timers.set(Timer::Generation, now, self.settings.limits.generate);
+        self.mark(match refused {
+            None => Mark::Tool { turn, call },
+            Some(reason) => Mark::ToolRefused { turn, reason },
+        });
+    }
+
+    pub(super) fn reply_ended(&mut self, now: Instant, turn: TurnId, result: Result<(), Failure>) {
+        let Some(reply) = self.generating(turn) else { return };
+        match result {
+            Ok(()) => self.generation_ended(now),
+            // The model had already decided how the call goes on.
+            Err(_) if reply.closing.is_some() => self.generation_ended(now),
+            Err(failure) => self.generation_failed(now, failure),
+        }
+    }
+
+    pub(super) fn generation_overdue(&mut self, now: Instant) {
+        if self.is_generating() {
+            self.cancel_generating();
+            self.generation_failed(now, Failure::Timeout);
+        }
+    }
+
+    /// The model has finished.
+    fn generation_ended(&mut self, now: Instant) {
+        self.stop_generating();
+        if let Some(rest) = self.reply.as_mut().and_then(|reply| reply.splitter.finish()) {
+            self.queue_reply(rest);
+        }
+        self.unsaved = true;
+        let Some(reply) = &self.reply else { return };
+        if reply.spoke {
+            return;
+        }
+        let phrase = match &reply.closing {
+            Some(ToolCall::Transfer { .. }) => &self.settings.transfer_phrase,
+            Some(_) => &self.settings.goodbye,
+            None if reply.acted => return,
+            None => return self.generation_failed(now, Failure::Other),
+        };
+        self.playout.queue_phrase(Voice::Phrase, phrase, &self.settings.split);
+    }
+
+    /// What was written in whole sentences is still said; then the apology.
+    fn generation_failed(&mut self, now: Instant, failure: Failure) {
+        self.stop_generating();
+        if let Some(reply) = &mut self.reply {
+            reply.failed = true;
+        }
+        self.fail(now, Step::Generate, failure);
+    }
+
+    fn stop_generating(&mut self) {
+        self.timers.clear(Timer::Generation);
+        self.timers.clear(Timer::GenerationAll);
+        if let Some(reply) = &mut self.reply {
+            reply.generating = false;
+        }
+    }
+
+    fn queue_reply(&mut self, piece: String) {
+        if let Some(reply) = &mut self.reply {
+            reply.spoke |= self.playout.queue(Voice::Reply(reply.turn), piece);
+        }
+    }
+
+    /// Forgets the reply, and cancels what is still being done for it.
+    pub(super) fn drop_reply(&mut self) {
+        self.cancel_generating();
+        self.reply = None;
+    }
+
+    fn cancel_generating(&mut self) {
+        if let Some(reply) = self.reply.as_ref().filter(|reply| reply.generating) {
+            self.actions.push_back(Action::Cancel { turn: reply.turn });
+            self.stop_generating();
+        }
+    }
+
+    pub(super) fn clip_started(&mut self, now: Instant, clip: ClipId) {
+        let Some(Voice::Reply(turn)) = self.playout.started(clip, now) else { return };
+        if let Some(reply) = self.reply.as_mut().filter(|reply| reply.turn == turn && !reply.audible) {
+            reply.audible = true;
+            let latency = reply.asked_at.map(|asked_at| now.saturating_duration_since(asked_at));
+            let latency_ms = latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX));
+            self.mark(Mark::ReplyAudible { turn, latency_ms });
+        }
+    }
+
+    /// A sentence that could not be spoken: what would have come after it makes no sense without.
+    pub(super) fn clip_failed(&mut self, now: Instant, clip: ClipId, failure: Failure) {
+        let Some(voice) = self.playout.failed(clip) else { return };
+        self.playout.drop_waiting(voice);
+        if let Some(reply) = self.reply.as_mut().filter(|reply| voice == Voice::Reply(reply.turn)) {
+            reply.failed = true;
+            self.cancel_generating();
+        }
+        if voice == Voice::Apology {
+            self.mark(Mark::Failed { step: Step::Speak, failure });
+        } else {
+            self.fail(now, Step::Speak, failure);
+        }
+    }
+
+    /// Nothing is heard of the clip that should be playing. Whatever the player is doing, it starts afresh.
+    pub(super) fn playout_overdue(&mut self, now: Instant) {
+        let apology = self.playout.head_voice() == Some(Voice::Apology);
+        let closing = self.closing.take();
+        self.stop_agent(now);
+        self.closing = closing;
+        if apology {
+            self.mark(Mark::Failed { step: Step::Speak, failure: Failure::Timeout });
+        } else {
+            self.fail(now, Step::Speak, Failure::Timeout);
+        }
+    }
+
+    /// Something failed: the caller is told, and after too many times in a row the call is given up.
+    pub(super) fn fail(&mut self, now: Instant, step: Step, failure: Failure) {
+        self.mark(Mark::Failed { step, failure });
+        if !self.playout.queue_apology() {
+            return;
+        }
+        self.mark(Mark::Apology);
+        self.failures = self.failures.saturating_add(1);
+        self.unsaved = true;
+        if self.failures >= self.settings.max_failures && self.closing.is_none() {
+            self.stop_listening();
+            self.cancel_generating();
+            self.closing = Some(Closing { reason: EndReason::BackendFailed, firm: true });
+            self.timers.set(Timer::Farewell, now, self.settings.limits.farewell);
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, now: Instant, call: ToolCall) {
+        self.reply = None;
+        match call {
+            ToolCall::HangUp => self.end(now, EndReason::AgentHungUp, true),
+            ToolCall::Transfer { destination } => {
+                self.stage = Stage::Transferring;
+                self.timers.set(Timer::Transfer, now, self.settings.limits.transfer);
+                self.actions.push_back(Action::Transfer { destination });
+            }
+            ToolCall::SendDtmf { digits } => self.actions.push_back(Action::SendDtmf { digits }),
+        }
+    }
+
+    /// The caller is still here, and should know that something went wrong.
+    pub(super) fn transfer_failed(&mut self) {
+        if self.stage != Stage::Transferring {
+            return;
+        }
+        self.stage = Stage::Talking;
+        self.timers.clear(Timer::Transfer);
+        self.mark(Mark::Failed { step: Step::Transfer, failure: Failure::Other });
+        if self.playout.queue_apology() {
+            self.mark(Mark::Apology);
+        }
+        self.unsaved = true;
+    }
+}

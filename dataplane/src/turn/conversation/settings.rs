@@ -1,0 +1,140 @@
+//! What a conversation is told at its start: phrases, thresholds, deadlines. Plain values with sensible defaults; where
+//! they come from is somebody else's concern.
+
+use std::time::Duration;
+
+use crate::turn::sentence::SplitSettings;
+
+/// What happens when the caller speaks, or presses a key, while the agent speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruptions {
+    /// The agent stops and answers.
+    Allowed,
+    /// The agent finishes, then answers.
+    Deferred,
+}
+
+/// Everything that one call's conversation is set to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationSettings {
+    /// The call's name in logs and records.
+    pub call_id: String,
+    /// Who calls.
+    pub caller: String,
+    /// The language spoken, as a BCP 47 tag. Default `en`.
+    pub language: String,
+    /// The model's instructions. The conversation only keeps them; the driver hands them to the backend.
+    pub prompt: String,
+    /// The first words of a call; empty to let the caller begin.
+    pub greeting: String,
+    /// Said to a caller who says nothing.
+    pub silence_prompt: String,
+    /// The last words where the model has none of its own, and when the call ends by its limits.
+    pub goodbye: String,
+    /// Said before a transfer where the model has announced none; empty for nothing.
+    pub transfer_phrase: String,
+    /// Said when another pod takes the call over; `None`, the default, lets it pass unnoticed.
+    pub takeover_phrase: Option<String>,
+
+    /// Speech over the agent. Default [`Interruptions::Allowed`].
+    pub interruptions: Interruptions,
+    /// Keys pressed over the agent. Default [`Interruptions::Allowed`].
+    pub dtmf_interruptions: Interruptions,
+    /// Speech over the agent at least this long is an interruption even when it could not be transcribed. Default 1 s.
+    pub sure_speech: Duration,
+    /// Time between two keys that belong together; `#` ends them at once. Default 2 s.
+    pub dtmf_gap: Duration,
+    /// Quiet after which the caller is asked whether they are there. Default 10 s.
+    pub silence_prompt_after: Duration,
+    /// How often they are asked before the call ends. Default 3.
+    pub max_silence_prompts: u32,
+    /// Longest call; then the goodbye. Default 30 min.
+    pub max_duration: Duration,
+    /// How long that goodbye may take. Default 10 s.
+    pub goodbye_grace: Duration,
+    /// Failures in a row after which the call is given up. Default 3.
+    pub max_failures: u32,
+    /// How a reply is cut into pieces.
+    pub split: SplitSettings,
+    /// Longest reply, in characters; the rest is not asked for. Default 4,000.
+    pub max_reply_chars: usize,
+
+    /// The watchdogs.
+    pub limits: Limits,
+}
+
+/// How long each kind of waiting may last before the conversation goes on without. They lie above the backend's own
+/// deadlines, and only count where an answer got lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// From the start until the call is answered. Default 60 s.
+    pub answer: Duration,
+    /// For a transcription. Default 35 s.
+    pub transcribe: Duration,
+    /// For the next words of a reply. Default 35 s.
+    pub generate: Duration,
+    /// For a whole reply to be written. Default 120 s.
+    pub generate_all: Duration,
+    /// For the next clip to become audible. Default 20 s.
+    pub clip_start: Duration,
+    /// For a clip to be played. Default 60 s.
+    pub clip_play: Duration,
+    /// For what became of the clips that were cut off. Default 250 ms.
+    pub cut: Duration,
+    /// For an utterance that has begun to end; above the longest that endpointing allows. Default 35 s.
+    pub utterance: Duration,
+    /// For a transfer to succeed or fail. Default 60 s.
+    pub transfer: Duration,
+    /// For the last words of a call that is given up. Default 30 s.
+    pub farewell: Duration,
+}
+
+impl Default for ConversationSettings {
+    fn default() -> Self {
+        Self {
+            call_id: String::new(),
+            caller: String::new(),
+            language: "en".into(),
+            prompt:
+                "You are a friendly assistant on the telephone. What you write is read out to the caller, so answer \
+                     in one to three short, plain sentences, without lists, links or formatting. If you did not \
+                     understand, ask. Text such as [DTMF: 123#] stands for keys that the caller pressed. A sentence of \
+                     yours that ends in … was interrupted there."
+                    .into(),
+            greeting: "Hello, how can I help you?".into(),
+            silence_prompt: "Are you still there?".into(),
+            goodbye: "Thank you for calling. Goodbye.".into(),
+            transfer_phrase: "One moment please, I am connecting you.".into(),
+            takeover_phrase: None,
+            interruptions: Interruptions::Allowed,
+            dtmf_interruptions: Interruptions::Allowed,
+            sure_speech: Duration::from_secs(1),
+            dtmf_gap: Duration::from_secs(2),
+            silence_prompt_after: Duration::from_secs(10),
+            max_silence_prompts: 3,
+            max_duration: Duration::from_secs(30 * 60),
+            goodbye_grace: Duration::from_secs(10),
+            max_failures: 3,
+            split: SplitSettings::default(),
+            max_reply_chars: 4_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_secs(60),
+            transcribe: Duration::from_secs(35),
+            generate: Duration::from_secs(35),
+            generate_all: Duration::from_secs(120),
+            clip_start: Duration::from_secs(20),
+            clip_play: Duration::from_secs(60),
+            cut: Duration::from_millis(250),
+            utterance: Duration::from_secs(35),
+            transfer: Duration::from_secs(60),
+            farewell: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Backends that fail, and answers that get lost: the call never goes silent.
+
+use super::*;
+
+#[test]
+fn a_failed_transcription_is_apologised_for() {
+    let mut call = Call::listening();
+    let turn = call.utter(SECOND);
+    call.take();
+    call.input(Input::Transcribed { turn, result: Err(Failure::Unavailable) });
+    assert_eq!(spoken(&call.take()), ["<apology>"]);
+    call.play_all();
+    assert_eq!(call.phase(), Phase::Listening);
+    assert_eq!(call.history().len(), 1, "an apology is no part of the conversation");
+}
+
+#[test]
+fn a_reply_that_fails_before_its_first_word_is_apologised_for_and_the_question_kept() {
+    let mut call = Call::listening();
+    let turn = call.ask("When are you open?");
+    call.take();
+    call.input(Input::ReplyEnded { turn, result: Err(Failure::Timeout) });
+    assert_eq!(spoken(&call.take()), ["<apology>"]);
+    call.play_all();
+    let next = call.utter(SECOND);
+    call.take();
+    call.transcribed(next, "Hello?");
+    let actions = call.take();
+    assert!(
+        matches!(&actions[..], [Action::Generate { text, .. }] if text == "When are you open? Hello?"),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn a_reply_that_fails_midway_is_said_as_far_as_it_came() {
+    let (mut call, turn) = Call::speaking();
+    call.reply(turn, "And half a sent");
+    call.input(Input::ReplyEnded { turn, result: Err(Failure::Unavailable) });
+    assert_eq!(spoken(&call.take()), ["<apology>"], "after the sentences that are out already");
+    call.play_all();
+    assert_eq!(call.phase(), Phase::Listening);
+    assert_eq!(call.history()[2], agent("We are open from nine to five on weekdays. On Saturdays until noon."));
+}
+
+#[test]
+fn an_empty_reply_is_a_failure() {
+    let mut call = Call::listening();
+    let turn = call.ask("Hi");
+    call.take();
+    call.reply(turn, " 👍 ");
+    call.reply_ends(turn);
+    assert_eq!(spoken(&call.take()), ["<apology>"]);
+}
+
+#[test]
+fn a_sentence_that_cannot_be_spoken_ends_the_reply_with_an_apology() {
+    let (mut call, turn) = Call::speaking();
+    let clip = call.clips.pop_front().expect("the second sentence");
+    call.input(Input::ClipFailed { clip, failure: Failure::CircuitOpen });
+    let actions = call.take();
+    assert_eq!(actions[0], Action::Cancel { turn });
+    assert_eq!(spoken(&actions), ["<apology>"]);
+    call.play_all();
+    assert_eq!(call.phase(), Phase::Listening);
+    assert_eq!(call.history()[2], agent("We are open from nine to five on weekdays."));
+}
+
+#[test]
+fn several_clips_that_fail_together_are_one_failure() {
+    let (mut call, _) = Call::speaking();
+    call.end_playing();
+    for clip in std::mem::take(&mut call.clips) {
+        call.input(Input::ClipFailed { clip, failure: Failure::Timeout });
+    }
+    assert_eq!(spoken(&call.take()), ["<apology>"]);
+}
+
+#[test]
+fn a_greeting_that_cannot_be_spoken_is_replaced_by_the_apology() {
+    let mut call = Call::with(ConversationSettings::default());
+    call.input(Input::Answered);
+    call.take();
+    let clip = call.clips.pop_front().expect("the greeting");
+    call.input(Input::ClipFailed { clip, failure: Failure::Timeout });
+    assert_eq!(spoken(&call.take()), ["<apology>"]);
+    call.play_all();
+    assert_eq!(call.phase(), Phase::Listening);
+}
+
+#[test]
+fn an_apology_that_fails_is_not_apologised_for() {
+    let mut call = Call::listening();
+    let turn = call.utter(SECOND);
+    call.input(Input::Transcribed { turn, result: Err(Failure::Other) });
+    let clip = call.clips.pop_front().expect("the apology");
+    call.take();
+    call.input(Input::ClipFailed { clip, failure: Failure::Other });
+    assert!(call.take().is_empty());
+    assert_eq!(call.phase(), Phase::Listening);
+}
+
+#[test]
+fn after_three_failures_in_a_row_the_call_is_given_up() {
+    let mut call = Call::listening();
+    for n in 1..=3 {
+        let turn = call.utter(SECOND);
+        call.input(Input::Transcribed { turn, result: Err(Failure::Unavailable) });
+        assert_eq!(call.phase(), if n == 3 { Phase::Closing } else { Phase::Speaking });
+        call.play_all();
+    }
+    let actions = call.take();
+    assert_eq!(spoken(&actions), ["<apology>"; 3]);
+    assert_eq!(hang_up(&actions), Some(EndReason::BackendFailed));
+}
+
+#[test]
+fn a_good_answer_ends_a_row_of_failures() {
+    let mut call = Call::listening();
+    for _ in 0..3 {
+        for _ in 0..2 {
+            let turn = call.utter(SECOND);
+            call.input(Input::Transcribed { turn, result: Err(Failure::Unavailable) });
+            call.play_all();
+        }
+        call.exchange("Hello?", "Here I am again.");
+    }
+    assert_eq!(call.phase(), Phase::Listening);
+}
+
+#[test]
+fn an_apology_does_not_interrupt_a_caller_who_goes_on_speaking() {
+    let mut call = Call::listening();
+    let first = call.utter(SECOND);
+    call.input(Input::SpeechStarted);
+    call.take();
+    call.input(Input::Transcribed { turn: first, result: Err(Failure::Unavailable) });
+    assert!(call.take().is_empty());
+    let second = call.utterance_ends(SECOND);
+    call.transcribed(second, "Are you there?");
+    let actions = call.take();
+    assert_eq!(spoken(&actions), [] as [&str; 0]);
+    assert!(matches!(actions.last(), Some(Action::Generate { .. })));
+}
+
+#[test]
+fn a_lost_transcription_is_given_up() {
+    let mut call = Call::listening();
+    let turn = call.utter(SECOND);
+    call.take();
+    call.pass(35 * SECOND);
+    let actions = call.take();
+    assert_eq!(actions[0], Action::Cancel { turn });
+    assert_eq!(spoken(&actions), ["<apology>"]);
+}
+
+#[test]
+fn a_lost_reply_is_given_up() {
+    let mut call = Call::listening();
+    let turn = call.ask("Hi");
+    call.take();
+    call.pass(35 * SECOND);
+    let actions = call.take();
+    assert_eq!(actions[0], Action::Cancel { turn });
+    assert_eq!(spoken(&actions), ["<apology>"]);
+}
+
+#[test]
+fn a_reply_that_dribbles_for_ever_is_given_up() {
+    let mut call = Call::listening();
+    let turn = call.ask("Hi");
+    call.take();
+    for _ in 0..130 {
+        call.reply(turn, "a");
+        call.pass(SECOND);
+    }
+    assert!(call.take().contains(&Action::Cancel { turn }));
+}
+
+#[test]
+fn a_clip_that_never_starts_is_given_up() {
+    let mut call = Call::listening();
+    let turn = call.ask("Hi");
+    call.reply(turn, "Hello to you. ");
+    call.take();
+    call.pass(20 * SECOND);
+    let actions = call.take();
+    assert_eq!(actions[..2], [Action::Cancel { turn }, Action::ClearPlayback]);
+    assert_eq!(spoken(&actions), ["<apology>"]);
+    let clip = call.play_next();
+    assert_eq!(clip, ClipId(3));
+    call.end_playing();
+    assert_eq!(call.phase(), Phase::Listening);
+}
+
+#[test]
+fn a_player_that_plays_nothing_at_all_does_not_keep_the_call_for_ever() {
+    let mut call = Call::with(ConversationSettings::default());
+    call.input(Input::Answered);
+    call.pass(31 * 60 * SECOND);
+    assert_eq!(call.phase(), Phase::Ended);
+    assert!(hang_up(&call.take()).is_some());
+}
+
+#[test]
+fn a_failed_transfer_leaves_the_caller_with_the_agent() {
+    for lost in [false, true] {
+        let mut call = Call::listening();
+        let turn = call.ask("Sales");
+        call.input(Input::ReplyTool { turn, call: ToolCall::Transfer { destination: "1001".into() } });
+        call.reply_ends(turn);
+        call.play_all();
+        call.take();
+        assert_eq!(call.phase(), Phase::Transferring);
+        if lost {
+            call.pass(60 * SECOND)
+        } else {
+            call.input(Input::TransferFailed)
+        }
+        assert_eq!(spoken(&call.take()), ["<apology>"]);
+        call.play_all();
+        assert_eq!(call.phase(), Phase::Listening);
+    }
+}

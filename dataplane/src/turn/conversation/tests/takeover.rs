@@ -1,0 +1,154 @@
+//! A pod is lost, or gives its calls away, and another goes on.
+
+use super::*;
+
+fn resumed(saved: Option<String>) -> Call {
+    Call::resumed(ConversationSettings::default(), &saved.expect("something was saved"))
+}
+
+#[test]
+fn the_next_pod_does_not_greet_again() {
+    let mut call = Call::listening();
+    call.exchange("Hi", "Hello to you.");
+    let mut next = resumed(call.saved);
+    assert!(next.take().is_empty());
+    assert_eq!(next.phase(), Phase::Listening);
+    assert_eq!(next.conversation.takeovers(), 1);
+    assert_eq!(next.history(), [agent("Hello, how can I help you?"), user("Hi"), agent("Hello to you.")]);
+}
+
+#[test]
+fn a_question_without_an_answer_is_answered_at_once() {
+    let mut call = Call::listening();
+    let turn = call.ask("When are you open?");
+    call.reply(turn, "We are op");
+    let mut next = resumed(call.saved);
+    let actions = next.take();
+    let Action::Generate { turn: again, text, history } = &actions[0] else { panic!("{actions:?}") };
+    assert!(*again > turn);
+    assert_eq!((text.as_str(), history.len()), ("When are you open?", 1));
+}
+
+#[test]
+fn a_reply_goes_on_after_the_last_sentence_that_was_heard() {
+    let (mut call, turn) = Call::speaking();
+    call.reply_ends(turn);
+    call.end_playing();
+    call.play_next();
+    let mut next = resumed(call.saved);
+    assert_eq!(spoken(&next.take()), ["On Saturdays until noon."]);
+    next.play_all();
+    assert_eq!(next.history()[2], agent("We are open from nine to five on weekdays. On Saturdays until noon."));
+    assert_eq!(next.phase(), Phase::Listening);
+}
+
+#[test]
+fn a_finished_reply_of_which_nothing_was_heard_is_not_asked_for_again() {
+    let mut call = Call::listening();
+    let turn = call.ask("Hi");
+    call.reply(turn, "Hello to you.");
+    call.reply_ends(turn);
+    let mut next = resumed(call.saved);
+    assert_eq!(spoken(&next.take()), ["Hello to you."]);
+}
+
+#[test]
+fn a_call_on_its_way_to_an_end_ends() {
+    let mut call = Call::listening();
+    let turn = call.ask("Bye");
+    call.reply(turn, "Goodbye then");
+    call.input(Input::ReplyTool { turn, call: ToolCall::HangUp });
+    call.reply_ends(turn);
+    let mut next = resumed(call.saved);
+    assert_eq!(spoken(&next.take()), ["Goodbye then"]);
+    next.play_all();
+    assert_eq!(hang_up(&next.take()), Some(EndReason::AgentHungUp));
+}
+
+#[test]
+fn the_takeover_can_be_owned_up_to() {
+    let mut call = Call::listening();
+    call.exchange("Hi", "Hello to you.");
+    let settings = ConversationSettings { takeover_phrase: Some("Sorry, please go on.".into()), ..Default::default() };
+    let mut next = Call::resumed(settings, &call.saved.expect("saved"));
+    assert_eq!(spoken(&next.take()), ["Sorry, please go on."]);
+}
+
+#[test]
+fn a_handover_saves_and_does_not_hang_up() {
+    let (mut call, turn) = Call::speaking();
+    call.reply(turn, "And always by appointment. ");
+    call.end_playing();
+    call.take();
+    call.saved = None;
+    call.input(Input::HandOver);
+    assert_eq!(call.take(), [Action::Cancel { turn }]);
+    assert_eq!(call.conversation.end_reason(), Some(EndReason::HandedOver));
+    let mut next = resumed(call.saved);
+    assert_eq!(spoken(&next.take()), ["On Saturdays until noon.", "And always by appointment."]);
+}
+
+#[test]
+fn a_call_handed_over_before_a_word_was_said_is_greeted() {
+    let mut call = Call::with(ConversationSettings::default());
+    call.input(Input::HandOver);
+    let mut next = resumed(call.saved);
+    assert_eq!(spoken(&next.take()), ["Hello, how can I help you?"]);
+}
+
+#[test]
+fn a_call_handed_over_twice_in_a_row_loses_nothing() {
+    let mut call = Call::listening();
+    call.ask("Hi");
+    let saved = SavedState::decode(&call.saved.expect("saved")).expect("readable");
+    let now = Instant::now();
+    let mut between = Call::of(Conversation::resume(ConversationSettings::default(), saved, now), now);
+    between.input(Input::HandOver);
+    let mut next = resumed(between.saved);
+    assert!(matches!(&next.take()[..], [Action::Generate { text, .. }] if text == "Hi"));
+    assert_eq!(next.conversation.takeovers(), 2);
+}
+
+#[test]
+fn words_that_waited_for_the_agent_to_finish_are_answered() {
+    let settings = ConversationSettings { interruptions: Interruptions::Deferred, ..Default::default() };
+    let (mut call, turn) = Call::speaking_with(settings);
+    call.reply_ends(turn);
+    let asked = call.utter(SECOND);
+    call.transcribed(asked, "And on Sundays?");
+    call.input(Input::HandOver);
+    let mut next = resumed(call.saved);
+    assert_eq!(spoken(&next.take()).len(), 2);
+    next.play_all();
+    assert!(matches!(next.take().last(), Some(Action::Generate { text, .. }) if text == "And on Sundays?"));
+}
+
+#[test]
+fn the_longest_duration_counts_across_pods() {
+    let settings = ConversationSettings { max_duration: 60 * SECOND, ..Default::default() };
+    let mut call = Call::listening_with(settings.clone());
+    for _ in 0..4 {
+        call.pass(9 * SECOND);
+        call.exchange("Hi", "Hello to you.");
+    }
+    let lasted = call.conversation.lasted(call.now);
+    let mut next = Call::resumed(settings, &call.saved.expect("saved"));
+    assert_eq!(next.conversation.lasted(next.now).as_secs(), lasted.as_secs());
+    next.pass(61 * SECOND - lasted);
+    assert_eq!(next.phase(), Phase::Closing);
+}
+
+#[test]
+fn a_row_of_failures_counts_across_pods() {
+    let mut call = Call::listening();
+    for _ in 0..2 {
+        let turn = call.utter(SECOND);
+        call.input(Input::Transcribed { turn, result: Err(Failure::Unavailable) });
+        call.play_all();
+    }
+    let mut next = resumed(call.saved);
+    let turn = next.utter(SECOND);
+    next.input(Input::Transcribed { turn, result: Err(Failure::Unavailable) });
+    next.play_all();
+    assert_eq!(hang_up(&next.take()), Some(EndReason::BackendFailed));
+}

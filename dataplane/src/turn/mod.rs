@@ -1,0 +1,13 @@
+//! Dialogue: when the caller has finished, what is said next, and what is remembered. Every part is a state machine
+//! that is told the time; none of them touches audio, sockets or clocks.
+//!
+//! [`endpointing`] runs beside the media, frame by frame. [`conversation`] runs beside the backend, event by event, and
+//! uses the rest: [`sentence`] cuts a streamed reply into what is spoken, [`history`] is what the model is told,
+//! [`tool`] what it may do, and [`state`] what another pod needs to go on when this one is lost.
+
+pub mod conversation;
+pub mod endpointing;
+pub mod history;
+pub mod sentence;
+pub mod state;
+pub mod tool;

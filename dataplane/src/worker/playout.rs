@@ -1,0 +1,258 @@
+//! The agent's side of a stream: clips in their order, at whatever rate they come, turned into samples at the leg's rate, a frame at a time.
+//! It pauses with a fade when the caller interrupts. It never looks at packets or clocks.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::audio::{Fade, Loudness, LoudnessSettings, Resampler, SampleRate, fade, pcm};
+use crate::turn::conversation::ClipId;
+
+/// How long it takes to come back after a false alarm.
+const FADE_IN: Duration = Duration::from_millis(20);
+/// Samples are turned to the leg's rate in steps of this length, so that no more than two frames are ever committed.
+const STEP: Duration = Duration::from_millis(10);
+
+/// How much audio waits in a stream's playout: the worker writes it, and the one who feeds the stream waits on it.
+#[derive(Debug, Default)]
+pub(super) struct Gauge {
+    queued_us: AtomicU64,
+    /// Told when [`Gauge::LOW`] is reached from above.
+    drained: Notify,
+}
+
+impl Gauge {
+    /// Feeding stops above this.
+    pub(super) const HIGH: Duration = Duration::from_secs(2);
+    /// Feeding goes on below this.
+    pub(super) const LOW: Duration = Duration::from_secs(1);
+
+    pub(super) fn add(&self, queued: Duration) {
+        self.queued_us.fetch_add(queued.as_micros() as u64, Ordering::AcqRel);
+    }
+
+    fn take(&self, played: Duration) {
+        let low = Self::LOW.as_micros() as u64;
+        let played = played.as_micros() as u64;
+        let before = self
+            .queued_us
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |queued| Some(queued.saturating_sub(played)))
+            .unwrap_or_else(|queued| queued);
+        if before >= low && before.saturating_sub(played) < low {
+            self.drained.notify_waiters();
+        }
+    }
+
+    /// Returns at once while little is queued; above [`Gauge::HIGH`] it waits until [`Gauge::LOW`] is reached.
+    pub(super) async fn room(&self) {
+        if self.queued_us.load(Ordering::Acquire) <= Self::HIGH.as_micros() as u64 {
+            return;
+        }
+        loop {
+            let drained = self.drained.notified();
+            if self.queued_us.load(Ordering::Acquire) < Self::LOW.as_micros() as u64 {
+                return;
+            }
+            drained.await;
+        }
+    }
+}
+
+/// What became of a clip.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum ClipChange {
+    Started(ClipId),
+    Ended(ClipId),
+    Cut { clip: ClipId, played: Duration, came: Duration },
+}
+
+struct Clip {
+    id: ClipId,
+    rate: SampleRate,
+    chunks: VecDeque<Arc<[i16]>>,
+    /// Samples of the first chunk that are played already.
+    offset: usize,
+    played: usize,
+    came: usize,
+    complete: bool,
+    started: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Playing,
+    /// The fade-out is under way; what is played is still heard.
+    Fading,
+    Paused,
+}
+
+/// The queue of clips of one stream.
+pub(super) struct Playout {
+    leg: SampleRate,
+    clips: VecDeque<Clip>,
+    state: State,
+    fade: Fade,
+    resampler: Resampler,
+    loudness: Loudness,
+    gauge: Arc<Gauge>,
+    /// Clips up to this one are not wanted any more.
+    cleared: Option<ClipId>,
+    /// Samples at the leg's rate, ready to be sent.
+    ready: Vec<f32>,
+    scratch: Vec<f32>,
+}
+
+impl Playout {
+    pub(super) fn new(leg: SampleRate, gauge: Arc<Gauge>) -> Self {
+        Self {
+            leg,
+            clips: VecDeque::new(),
+            state: State::Playing,
+            fade: Fade::open(leg),
+            resampler: Resampler::new(leg, leg),
+            loudness: Loudness::new(leg, LoudnessSettings::default()),
+            gauge,
+            cleared: None,
+            ready: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Appends samples to clip `id`, which is queued behind the others when it is new. Says whether it is.
+    pub(super) fn push(&mut self, id: ClipId, rate: SampleRate, samples: Arc<[i16]>) -> bool {
+        if self.cleared.is_some_and(|cleared| id <= cleared) {
+            self.gauge.take(rate.duration(samples.len()));
+            return false;
+        }
+        if let Some(clip) = self.clips.iter_mut().find(|clip| clip.id == id) {
+            clip.came += samples.len();
+            clip.chunks.push_back(samples);
+            return false;
+        }
+        self.clips.push_back(Clip {
+            id,
+            rate,
+            came: samples.len(),
+            chunks: VecDeque::from([samples]),
+            offset: 0,
+            played: 0,
+            complete: false,
+            started: false,
+        });
+        true
+    }
+
+    /// All samples of clip `id` have come.
+    pub(super) fn complete(&mut self, id: ClipId) {
+        if let Some(clip) = self.clips.iter_mut().find(|clip| clip.id == id) {
+            clip.complete = true;
+        }
+    }
+
+    /// Whether the next frame will carry a clip's sound.
+    pub(super) fn is_audible(&self) -> bool {
+        self.state != State::Paused && (!self.ready.is_empty() || self.clips.front().is_some_and(Clip::has_samples))
+    }
+
+    /// Fades out over the coming frames and then stands still.
+    pub(super) fn pause(&mut self) {
+        if self.state == State::Playing {
+            self.state = State::Fading;
+            self.fade.fade_out(fade::BARGE_IN);
+        }
+    }
+
+    /// Goes on where [`Playout::pause`] stopped.
+    pub(super) fn resume(&mut self) {
+        if self.state != State::Playing {
+            self.state = State::Playing;
+            self.fade.fade_in(FADE_IN);
+        }
+    }
+
+    /// Throws all clips away, telling of each how much of it was sent, and those up to `through` that come later, too.
+    pub(super) fn clear(&mut self, through: ClipId, mut change: impl FnMut(ClipChange)) {
+        for clip in self.clips.drain(..) {
+            self.gauge.take(clip.duration(clip.came - clip.played));
+            change(ClipChange::Cut { clip: clip.id, played: clip.duration(clip.played), came: clip.duration(clip.came) });
+        }
+        self.cleared = Some(through);
+        self.ready.clear();
+        self.resampler.reset();
+        self.resume();
+    }
+
+    /// Fills `frame` (samples at the leg's rate) with what comes next, silence where nothing does. Says whether there was any sound.
+    pub(super) fn fill(&mut self, frame: &mut [f32], mut change: impl FnMut(ClipChange)) -> bool {
+        if self.state == State::Paused {
+            frame.fill(0.0);
+            return false;
+        }
+        while self.ready.len() < frame.len() && self.step(&mut change) {}
+        let sounding = self.ready.len().min(frame.len());
+        frame[..sounding].copy_from_slice(&self.ready[..sounding]);
+        frame[sounding..].fill(0.0);
+        self.ready.drain(..sounding);
+        if sounding > 0 || self.state == State::Fading {
+            self.fade.apply(frame);
+        }
+        if self.state == State::Fading && self.fade.is_silent() {
+            self.state = State::Paused;
+        }
+        sounding > 0
+    }
+
+    /// Makes up to [`STEP`] of the first clip ready. Says whether there may be more to do.
+    fn step(&mut self, change: &mut impl FnMut(ClipChange)) -> bool {
+        let Some(clip) = self.clips.front_mut() else { return false };
+        if !clip.has_samples() {
+            if !clip.complete {
+                return false;
+            }
+            let id = clip.id;
+            self.clips.pop_front();
+            // What the filter still holds of the clip comes out with the next clip's first samples, or is too little to be missed.
+            change(ClipChange::Ended(id));
+            return true;
+        }
+        if !clip.started {
+            clip.started = true;
+            change(ClipChange::Started(clip.id));
+            if self.resampler.from() != clip.rate {
+                self.resampler = Resampler::new(clip.rate, self.leg);
+            }
+        }
+        self.scratch.clear();
+        let wanted = clip.rate.samples(STEP);
+        while self.scratch.len() < wanted {
+            let Some(chunk) = clip.chunks.front() else { break };
+            let rest = &chunk[clip.offset..];
+            let taken = rest.len().min(wanted - self.scratch.len());
+            pcm::to_f32(&rest[..taken], &mut self.scratch);
+            clip.offset += taken;
+            if clip.offset == chunk.len() {
+                clip.chunks.pop_front();
+                clip.offset = 0;
+            }
+        }
+        clip.played += self.scratch.len();
+        self.gauge.take(clip.duration(self.scratch.len()));
+        let start = self.ready.len();
+        self.resampler.process(&self.scratch, &mut self.ready);
+        self.loudness.process(&mut self.ready[start..]);
+        true
+    }
+}
+
+impl Clip {
+    fn has_samples(&self) -> bool {
+        self.played < self.came
+    }
+
+    fn duration(&self, samples: usize) -> Duration {
+        self.rate.duration(samples)
+    }
+}

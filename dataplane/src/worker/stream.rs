@@ -1,0 +1,311 @@
+//! One call's media: what it hears, what it says, and the turns between the two. Sans-IO: packets and instants in, packets and events out; the worker owns
+//! the socket and the clock.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::mpsc;
+
+use super::event::{Instruction, MediaEvent, MediaReport, RecordedFrame, StreamMode, StreamSpec, Utterance};
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+use super::pacing::Pacing;
+use super::playout::{ClipChange, Gauge};
+use super::recording::Pairing;
+use super::socket::Outbox;
+use super::utterance::Capture;
+use crate::audio::VoiceDetector;
+use crate::metrics::WorkerCounters;
+use crate::rtp::rtcp::{Compound, NtpTime, Report, RtcpPacket, report_interval};
+use crate::turn::conversation::ClipId;
+use crate::turn::endpointing::{EndpointEvent, Endpointer};
+
+/// Length of a frame of the voice detector.
+const VOICE_FRAME: Duration = Duration::from_millis(16);
+
+/// What serving a stream did.
+pub(super) struct Served {
+    /// For when the packet was due that was written, if one was.
+    pub(super) sent_for: Option<Instant>,
+    /// When the stream wants to be served next.
+    pub(super) next: Instant,
+}
+
+/// One call's media.
+pub(super) struct Stream {
+    spec: StreamSpec,
+    ptime: Duration,
+    inbound: Inbound,
+    outbound: Outbound,
+    /// When the next frame is to be heard.
+    due: Instant,
+    voice: VoiceDetector,
+    endpointer: Endpointer,
+    capture: Capture,
+    speech_started: Instant,
+    /// Whether the agent was heard while the latest frame was.
+    agent_audible: bool,
+    interruptible: bool,
+    /// When the first samples of clips came that have not begun to play.
+    came: Vec<(ClipId, Instant)>,
+    events: mpsc::Sender<MediaEvent>,
+    pacing: Pacing,
+    pairing: Option<Pairing>,
+    next_report: Instant,
+    /// For the spreading of RTCP reports, RFC 3550 §6.2; audio needs no randomness.
+    random: u64,
+    remote_loss: Option<f32>,
+    round_trip: Option<Duration>,
+}
+
+impl Stream {
+    /// A stream that hears and says its first frame at `first`.
+    pub(super) fn new(
+        spec: StreamSpec,
+        gauge: Arc<Gauge>,
+        events: mpsc::Sender<MediaEvent>,
+        now: Instant,
+        first: Instant,
+    ) -> Self {
+        let ptime = spec.media.ptime();
+        let outbound = Outbound::new(&spec.media, spec.seed, gauge, first);
+        Self {
+            ptime,
+            inbound: Inbound::new(&spec.media, spec.jitter_max, spec.seed.ssrc, now),
+            due: first,
+            voice: VoiceDetector::new(spec.voice),
+            endpointer: Endpointer::new(spec.endpointing.clone()),
+            capture: Capture::new(spec.endpointing.max_lookback()),
+            speech_started: now,
+            agent_audible: false,
+            interruptible: true,
+            came: Vec::new(),
+            events,
+            pacing: Pacing::default(),
+            pairing: spec.record.then(|| Pairing::new(outbound.leg_rate())),
+            next_report: now + report_interval(f64::from(spec.seed.sequence) / f64::from(u16::MAX)),
+            random: (u64::from(spec.seed.ssrc) << 32 | u64::from(spec.seed.timestamp)) | 1,
+            remote_loss: None,
+            round_trip: None,
+            outbound,
+            spec,
+        }
+    }
+
+    /// Where its packets go, and the only place where they may come from.
+    pub(super) fn remote(&self) -> std::net::SocketAddr {
+        self.spec.media.remote
+    }
+
+    /// The same for RTCP.
+    pub(super) fn remote_rtcp(&self) -> std::net::SocketAddr {
+        self.spec.media.remote_rtcp
+    }
+
+    pub(super) fn tell(&self, event: MediaEvent) {
+        tell(&self.events, event);
+    }
+
+    pub(super) fn paced(&mut self, error: Duration) {
+        self.pacing.observe(error);
+    }
+
+    pub(super) fn on_rtp(&mut self, now: Instant, datagram: &[u8], counters: &WorkerCounters) {
+        self.inbound.on_rtp(now, datagram, counters, |event| tell(&self.events, event));
+    }
+
+    pub(super) fn on_rtcp(&mut self, now: Instant, datagram: &[u8]) {
+        let Ok(compound) = Compound::parse(datagram) else { return };
+        for packet in compound.packets() {
+            let blocks = match packet {
+                RtcpPacket::SenderReport { ssrc, info, blocks } => {
+                    self.inbound.source.on_sender_report(now, ssrc, info.ntp);
+                    blocks
+                }
+                RtcpPacket::ReceiverReport { blocks, .. } => blocks,
+                _ => continue,
+            };
+            for block in blocks.filter(|block| block.ssrc == self.outbound.sender.ssrc()) {
+                self.remote_loss = Some(f32::from(block.fraction_lost) / 256.0);
+                self.round_trip = block.round_trip(NtpTime::from_wall_clock(SystemTime::now())).or(self.round_trip);
+            }
+        }
+    }
+
+    /// Does what the call asks. Says when the stream is to be served, where that changes by it.
+    pub(super) fn instruct(&mut self, now: Instant, instruction: Instruction) -> Option<Instant> {
+        match instruction {
+            Instruction::Play { clip, rate, samples, came } => {
+                let silent = !self.outbound.playout.is_audible();
+                if self.outbound.playout.push(clip, rate, samples) {
+                    self.came.push((clip, came));
+                }
+                if silent && self.outbound.playout.is_audible() && self.outbound.hasten(now) {
+                    return Some(self.outbound.due());
+                }
+            }
+            Instruction::EndClip { clip } => self.outbound.playout.complete(clip),
+            Instruction::Resume => self.outbound.playout.resume(),
+            Instruction::SetInterruptible(interruptible) => self.interruptible = interruptible,
+            Instruction::Clear { through } => {
+                self.came.clear();
+                let events = &self.events;
+                self.outbound.playout.clear(through, |change| {
+                    if let ClipChange::Cut { clip, played, came } = change {
+                        tell(events, MediaEvent::ClipCut { clip, played, came });
+                    }
+                });
+            }
+            Instruction::SendDtmf { digits } => {
+                if !self.outbound.send_dtmf(&digits) {
+                    tracing::warn!("keys could not be sent: the leg has no telephone-event, or too many keys wait already");
+                }
+            }
+        }
+        None
+    }
+
+    /// Hears and says what is due by `now`.
+    pub(super) fn serve(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        reports: &mut Vec<(std::net::SocketAddr, Vec<u8>)>,
+        counters: &WorkerCounters,
+    ) -> Served {
+        if now >= self.due {
+            self.hear(now, counters);
+        }
+        let mut sent_for = None;
+        if now >= self.outbound.due() {
+            sent_for = Some(self.say(now, outbox));
+        }
+        if now >= self.next_report {
+            self.report_by_rtcp(now, reports);
+        }
+        Served { sent_for, next: self.due.min(self.outbound.due()) }
+    }
+
+    fn hear(&mut self, now: Instant, counters: &WorkerCounters) {
+        let Self { inbound, events, endpointer, .. } = self;
+        inbound.pull(now, self.ptime, !endpointer.is_speech(), counters, |event| tell(events, event));
+        // A worker that was held up hears the frames that it missed one after the other; what came too late for that is gone already.
+        self.due += self.ptime;
+        if now.saturating_duration_since(self.due) > self.ptime * 3 {
+            self.due = now + self.ptime;
+        }
+        if self.spec.mode == StreamMode::Conversation {
+            self.listen(now);
+        }
+        if let Some(pairing) = &mut self.pairing {
+            pairing.heard(self.inbound.engine_frame());
+        }
+    }
+
+    /// Looks for the caller's turns in the frame that was just heard.
+    fn listen(&mut self, now: Instant) {
+        let Self { inbound, voice, endpointer, capture, outbound, events, speech_started, spec, agent_audible, interruptible, .. } = self;
+        capture.push(inbound.engine_frame());
+        voice.push(inbound.engine_frame(), |frame| {
+            match endpointer.push(VOICE_FRAME, frame.voiced, *agent_audible) {
+                None => {}
+                Some(EndpointEvent::SpeechStarted { lookback }) => {
+                    let pre_roll = spec.endpointing.pre_roll;
+                    *speech_started = before(now, lookback.saturating_sub(pre_roll));
+                    capture.begin(lookback);
+                    tell(events, MediaEvent::SpeechStarted { at: *speech_started });
+                }
+                Some(EndpointEvent::BargeIn) if !*interruptible => {}
+                Some(EndpointEvent::BargeIn) => {
+                    outbound.playout.pause();
+                    tell(events, MediaEvent::BargeIn { at: now });
+                }
+                Some(EndpointEvent::SpeechEnded { speech, silence }) => {
+                    let pcm = capture.finish(silence);
+                    let utterance = Utterance { pcm, speech, started: *speech_started, ended: before(now, silence) };
+                    tell(events, MediaEvent::Utterance(utterance));
+                }
+                Some(EndpointEvent::SpeechDiscarded { .. }) => {
+                    capture.discard();
+                    tell(events, MediaEvent::SpeechDiscarded { at: now });
+                }
+            }
+        });
+    }
+
+    fn say(&mut self, now: Instant, outbox: &mut Outbox) -> Instant {
+        let Self { inbound, outbound, events, came, spec, .. } = self;
+        let echo = (spec.mode == StreamMode::Echo).then(|| inbound.leg_frame());
+        self.agent_audible = echo.is_none() && outbound.playout.is_audible();
+        let due = outbound.send(now, echo, outbox, |mut event| {
+            if let MediaEvent::ClipStarted { clip, waited, .. } = &mut event
+                && let Some(index) = came.iter().position(|(waiting, _)| waiting == clip)
+            {
+                *waited = now.saturating_duration_since(came.swap_remove(index).1);
+            }
+            tell(events, event);
+        });
+        if let Some(pairing) = &mut self.pairing {
+            pairing.said(self.outbound.frame());
+            while let Some((caller, agent)) = pairing.next() {
+                tell(&self.events, MediaEvent::Recorded(RecordedFrame { caller, agent }));
+            }
+        }
+        due
+    }
+
+    fn report_by_rtcp(&mut self, now: Instant, reports: &mut Vec<(std::net::SocketAddr, Vec<u8>)>) {
+        reports.push((self.remote_rtcp(), self.rtcp(now, false)));
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.next_report = now + report_interval((self.random >> 11) as f64 / (1u64 << 53) as f64);
+    }
+
+    /// The last report, with BYE (RFC 3550 §6.6).
+    pub(super) fn goodbye(&mut self) -> Option<Vec<u8>> {
+        (self.outbound.packets > 0).then(|| self.rtcp(Instant::now(), true))
+    }
+
+    fn rtcp(&mut self, now: Instant, bye: bool) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(128);
+        let wall_clock = NtpTime::from_wall_clock(SystemTime::now());
+        Report {
+            ssrc: self.outbound.sender.ssrc(),
+            sender: (self.outbound.packets > 0).then(|| self.outbound.sender.info(wall_clock)),
+            blocks: self.inbound.source.report(now).as_slice(),
+            canonical_name: &self.spec.cname,
+            bye,
+        }
+        .write(&mut bytes);
+        bytes
+    }
+
+    /// What was measured so far.
+    pub(super) fn report(&self) -> MediaReport {
+        MediaReport {
+            codec: self.spec.media.codec,
+            receive: self.inbound.receive_quality(),
+            packets_sent: self.outbound.packets,
+            frames_concealed: self.inbound.concealed,
+            frames_dropped: self.inbound.dropped,
+            heard: self.inbound.quality.report(),
+            spoken: self.outbound.quality.report(),
+            remote_loss: self.remote_loss,
+            round_trip: self.round_trip,
+            pacing_p50: self.pacing.quantile(0.5),
+            pacing_p99: self.pacing.quantile(0.99),
+        }
+    }
+}
+
+/// A call's task that lets its events pile up is stuck, and what it can't take is lost to it; its media go on.
+fn tell(events: &mpsc::Sender<MediaEvent>, event: MediaEvent) {
+    if let Err(mpsc::error::TrySendError::Full(event)) = events.try_send(event)
+        && !matches!(event, MediaEvent::Recorded(_))
+    {
+        tracing::error!("a call does not take its media events; it is stuck");
+    }
+}
+
+fn before(now: Instant, ago: Duration) -> Instant {
+    now.checked_sub(ago).unwrap_or(now)
+}

@@ -1,0 +1,80 @@
+//! The API commands that a pod may send (`api uuid_…`), on the channels of this switch.
+
+use std::sync::Arc;
+
+use super::{Control, LegCommand};
+use crate::cause::Cause;
+use crate::dialplan::transfer_to;
+use crate::esl::{self, Api, ApiResult, EventSource};
+use crate::switch::{Core, Reach, Registered};
+
+const NO_CHANNEL: &str = "-ERR No such channel!\n";
+const OK: &str = "+OK\n";
+
+/// The switch as a pod sees it.
+pub(super) struct SwitchApi<'a> {
+    pub(super) core: &'a Arc<Core>,
+}
+
+impl Api for SwitchApi<'_> {
+    fn call(&mut self, name: &str, arguments: &str) -> ApiResult {
+        let (uuid, rest) = arguments.split_once(char::is_whitespace).unwrap_or((arguments, ""));
+        let rest = rest.trim();
+        let found = self.core.channels().get(uuid).cloned();
+        let events: &EventSource = &self.core.events;
+        let body = match (name, found) {
+            ("status", _) => format!("UP 0 years\n{} session(s)\n", self.core.channels().len()),
+            ("uuid_exists", found) => found.is_some().to_string(),
+            (
+                "uuid_setvar" | "uuid_setvar_multi" | "uuid_getvar" | "uuid_transfer" | "uuid_kill" | "uuid_dump" | "uuid_hold",
+                None,
+            ) => NO_CHANNEL.to_owned(),
+            ("uuid_setvar", Some(target)) => set_variable(&target, rest),
+            ("uuid_setvar_multi", Some(target)) => {
+                rest.split(';').for_each(|pair| {
+                    if let Some((name, value)) = pair.split_once('=') {
+                        target.channel.lock().variables.set(name.trim(), value);
+                    }
+                });
+                OK.to_owned()
+            }
+            ("uuid_getvar", Some(target)) => target.channel.lock().variables.get(rest).unwrap_or("_undef_").to_owned(),
+            ("uuid_dump", Some(target)) => esl::dump(events, &target.channel.lock()),
+            ("uuid_transfer", Some(target)) => transfer(&target, rest),
+            ("uuid_kill", Some(target)) => kill(&target, rest),
+            _ => return ApiResult::NotFound,
+        };
+        ApiResult::Body(body)
+    }
+}
+
+fn set_variable(target: &Registered, rest: &str) -> String {
+    let (name, value) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    if name.is_empty() {
+        return "-USAGE: <uuid> <var> [value]\n".to_owned();
+    }
+    target.channel.lock().variables.set(name, value.trim_start());
+    OK.to_owned()
+}
+
+fn transfer(target: &Registered, rest: &str) -> String {
+    // -bleg and -both would need a second party; a caller's leg here has only pods.
+    let to = transfer_to(rest);
+    match &target.control {
+        Reach::Caller(control) if !to.destination.is_empty() && !to.destination.starts_with('-') => {
+            let _ = control.send(Control::Transfer(to));
+            OK.to_owned()
+        }
+        Reach::Caller(_) => "-USAGE: <uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]\n".to_owned(),
+        Reach::Pod(_) => "-ERR switchsim transfers callers only\n".to_owned(),
+    }
+}
+
+fn kill(target: &Registered, rest: &str) -> String {
+    let cause = if rest.is_empty() { Cause::MANAGER_REQUEST } else { Cause::named(rest) };
+    match &target.control {
+        Reach::Caller(control) => drop(control.send(Control::Kill(cause))),
+        Reach::Pod(commands) => drop(commands.send(LegCommand::Kill(cause))),
+    }
+    OK.to_owned()
+}

@@ -1,0 +1,414 @@
+//! Leg A, the caller's, and its leg B: runs the dialplan, bridges to pods, hears the caller hang up at any moment. Never
+//! speaks ESL.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::random;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::pod::{self, NewPodLeg};
+use super::{CallShared, CallerEnd, Control, LegCommand, LegEvent};
+use crate::cause::Cause;
+use crate::channel::{CallState, Channel, now_us};
+use crate::config::{Action, Profile};
+use crate::dialplan::{self, DialString, TransferTo, dial_string, expand};
+use crate::handle::Progress;
+use crate::media::leg::{LegFormat, LocalSound};
+use crate::media::pump::{MediaEvent, NewLeg, Order};
+use crate::report::{EndedBy, Happening};
+use crate::sdp::{Offer, OfferedCodec, Security, read_answer};
+
+/// Extensions run one after the other before the call is taken for a circle; FreeSWITCH counts `max_forwards` down from 70.
+const MAX_HOPS: u32 = 70;
+/// `originate`'s own limit, where `leg_timeout` says nothing.
+const LEG_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What follows an action.
+enum Flow {
+    Next,
+    Hunt(TransferTo),
+    End(Cause, EndedBy),
+}
+
+struct CallerLeg<'a> {
+    shared: &'a Arc<CallShared>,
+    controls: mpsc::UnboundedReceiver<Control>,
+    attempts: u32,
+    response: Option<u16>,
+    /// The codec of the first pod: once the caller is answered, later legs offer no other.
+    codec: Option<OfferedCodec>,
+}
+
+/// Runs a caller's leg to its end.
+pub(super) async fn run(shared: &Arc<CallShared>, controls: mpsc::UnboundedReceiver<Control>) -> CallerEnd {
+    let mut leg = CallerLeg { shared, controls, attempts: 0, response: None, codec: None };
+    let Some(_sessions) = shared.core.take_sessions(3) else {
+        shared.problem("max-sessions is reached");
+        return leg.end(Cause::SWITCH_CONGESTION, EndedBy::Switch);
+    };
+    for _ in 0..MAX_HOPS {
+        let actions = {
+            let mut channel = shared.channel.lock();
+            let context = channel.context.clone();
+            dialplan::hunt(&shared.core.config, &mut channel, &context, |channel, action| set(channel, &action.data))
+        };
+        let Some(actions) = actions else {
+            let channel = shared.channel.lock();
+            shared.problem(format!("nothing in context {:?} matches {:?}", channel.context, channel.destination));
+            drop(channel);
+            return leg.end(Cause::NO_ROUTE_DESTINATION, EndedBy::Switch);
+        };
+        match leg.execute(&actions).await {
+            Flow::Next => return leg.end(Cause::NORMAL_CLEARING, EndedBy::Switch),
+            Flow::End(cause, by) => return leg.end(cause, by),
+            Flow::Hunt(to) => {
+                let mut channel = shared.channel.lock();
+                channel.destination = to.destination;
+                if let Some(context) = to.context {
+                    channel.context = context;
+                }
+            }
+        }
+    }
+    shared.problem("the dialplan runs in circles");
+    leg.end(Cause::EXCHANGE_ROUTING_ERROR, EndedBy::Switch)
+}
+
+fn set(channel: &mut Channel, data: &str) {
+    let data = expand(data, channel);
+    if let Some((name, value)) = data.split_once('=') {
+        channel.variables.set(name.trim(), value);
+    }
+}
+
+impl CallerLeg<'_> {
+    fn end(&self, cause: Cause, by: EndedBy) -> CallerEnd {
+        CallerEnd { cause, by, attempts: self.attempts, response: self.response }
+    }
+
+    async fn execute(&mut self, actions: &[Action]) -> Flow {
+        for action in actions {
+            // A hang-up between two actions is heard before the next one.
+            if let Ok(control) = self.controls.try_recv() {
+                return self.flow_of(control);
+            }
+            match self.run_action(action).await {
+                Flow::Next => {}
+                flow => return flow,
+            }
+        }
+        Flow::Next
+    }
+
+    fn flow_of(&self, control: Control) -> Flow {
+        match control {
+            Control::CallerHangsUp => {
+                let answered = self.shared.channel.lock().answered_us > 0;
+                Flow::End(if answered { Cause::NORMAL_CLEARING } else { Cause::ORIGINATOR_CANCEL }, EndedBy::Caller)
+            }
+            Control::Kill(cause) => Flow::End(cause, EndedBy::Switch),
+            Control::Transfer(to) => {
+                let context = to.context.clone().unwrap_or_else(|| self.shared.channel.lock().context.clone());
+                self.shared.note(Happening::Transferred { destination: to.destination.clone(), context });
+                Flow::Hunt(to)
+            }
+        }
+    }
+
+    async fn run_action(&mut self, action: &Action) -> Flow {
+        let data = expand(&action.data, &self.shared.channel.lock());
+        self.shared.note(Happening::Action { application: action.application.clone(), data: data.clone() });
+        match action.application.as_str() {
+            "set" | "export" => set(&mut self.shared.channel.lock(), &action.data),
+            "unset" => self.shared.channel.lock().variables.remove(data.trim()),
+            "answer" => self.answer(),
+            "pre_answer" | "ring_ready" => {}
+            "log" | "info" => tracing::info!(call = self.shared.id, data),
+            "echo" => {
+                self.answer();
+                return self.hear(Some(LocalSound::Echo), None).await;
+            }
+            "park" => return self.hear(None, None).await,
+            "playback" => {
+                let Some(clip) = dialplan::tone(&data) else {
+                    self.shared.problem(format!("playback: cannot play {data:?}"));
+                    return Flow::Next;
+                };
+                let once = (!data.contains("loops=-1")).then(|| clip.duration());
+                return self.hear(Some(LocalSound::Loop(clip)), once).await;
+            }
+            "sleep" => {
+                let ms = data.trim().parse().unwrap_or(0);
+                return self.hear(None, Some(Duration::from_millis(ms))).await;
+            }
+            "sched_hangup" => self.schedule_hang_up(&data),
+            "bridge" => return self.bridge(&data).await,
+            "transfer" => return Flow::Hunt(dialplan::transfer_to(&data)),
+            "respond" => {
+                if self.shared.channel.lock().answered_us == 0 {
+                    self.response = data.split_whitespace().next().and_then(|code| code.parse().ok());
+                }
+            }
+            "hangup" => {
+                let cause = if data.is_empty() { Cause::NORMAL_CLEARING } else { Cause::named(&data) };
+                return Flow::End(cause, EndedBy::Switch);
+            }
+            unknown => {
+                // FreeSWITCH logs "Invalid Application" and ends the call.
+                self.shared.problem(format!("invalid application {unknown}"));
+                return Flow::End(Cause::DESTINATION_OUT_OF_ORDER, EndedBy::Switch);
+            }
+        }
+        Flow::Next
+    }
+
+    /// 200 OK to the caller, once.
+    fn answer(&self) {
+        {
+            let mut channel = self.shared.channel.lock();
+            if channel.answered_us > 0 {
+                return;
+            }
+            channel.answered_us = now_us();
+            channel.call_state = CallState::Active;
+        }
+        self.shared.note(Happening::Answered);
+        self.shared.progress.send_replace(Progress::Answered);
+    }
+
+    /// `+seconds [cause]`
+    fn schedule_hang_up(&self, data: &str) {
+        let mut words = data.split_whitespace();
+        let seconds = words.next().and_then(|word| word.strip_prefix('+')).and_then(|word| word.parse().ok());
+        let Some(seconds) = seconds else {
+            return self.shared.problem(format!("sched_hangup: expected +seconds, got {data:?}"));
+        };
+        let cause = words.next().map_or(Cause::ALLOTTED_TIMEOUT, Cause::named);
+        let control = self.shared.control.downgrade();
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(seconds)).await;
+            if let Some(control) = control.upgrade() {
+                let _ = control.send(Control::Kill(cause));
+            }
+        });
+    }
+
+    /// Lets the caller hear something of the switch's own until the time is over (`None`: for ever) or somebody interferes.
+    async fn hear(&mut self, sound: Option<LocalSound>, time: Option<Duration>) -> Flow {
+        self.shared.order(Order::Local(sound));
+        let flow = tokio::select! {
+            control = self.controls.recv() => self.flow_of(control.unwrap_or(Control::CallerHangsUp)),
+            () = sleep(time.unwrap_or(Duration::from_secs(86_400))) => Flow::Next,
+        };
+        self.shared.order(Order::Local(None));
+        flow
+    }
+
+    fn codecs(&self, dial: &DialString, profile: &Profile) -> Vec<OfferedCodec> {
+        if let Some(absolute) = variable(dial, "absolute_codec_string") {
+            return OfferedCodec::list(absolute);
+        }
+        // As recorded: a caller who is talking already keeps the codec over a takeover.
+        self.codec.as_ref().map_or_else(|| profile.outbound_codecs.clone(), |codec| vec![codec.clone()])
+    }
+
+    async fn bridge(&mut self, data: &str) -> Flow {
+        let dial = match dial_string(data) {
+            Ok(dial) => dial,
+            Err(problem) => {
+                self.shared.problem(problem);
+                return self.bridge_failed(Cause::DESTINATION_OUT_OF_ORDER);
+            }
+        };
+        let core = self.shared.core.clone();
+        let target = dial.address.and_then(|(ip, port)| core.config.profile_at(ip, port));
+        let (Some(profile), Some(target)) = (core.config.profile(&dial.profile), target) else {
+            return self.bridge_outside(data).await;
+        };
+        if !core.config.admits(target, profile.sip_ip) {
+            self.shared.problem(format!("the access list of profile {} refuses {}", target.name, profile.sip_ip));
+            return self.bridge_failed(Cause::CALL_REJECTED);
+        }
+        if !target.bypass_media || target.session_timers {
+            self.shared.problem(format!("profile {}: needs inbound-bypass-media=true, enable-timer=false", target.name));
+            return self.bridge_failed(Cause::INCOMPATIBLE_DESTINATION);
+        }
+        let bound = core.bind_rtp(profile.rtp_ip).and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let (rtp, socket) = match bound {
+            Ok(bound) => bound,
+            Err(error) => {
+                self.shared.problem(format!("leg B: {error}"));
+                return self.bridge_failed(Cause::NORMAL_TEMPORARY_FAILURE);
+            }
+        };
+        self.attempts += 1;
+        let attempt = self.attempts;
+        let codecs = self.codecs(&dial, profile);
+        let offer = Offer {
+            address: rtp,
+            codecs: &codecs,
+            dtmf_payload_type: profile.dtmf_payload_type,
+            security: variable(&dial, "rtp_secure_media").map_or(Security::None, Security::parse),
+            session: 1_700_000_000 + u64::from(random::<u32>() % 100_000_000),
+        };
+        let mut leg = self.start_leg(&dial, profile, target, &offer, attempt);
+        let limit = seconds(&dial, "leg_timeout").unwrap_or(LEG_TIMEOUT);
+        let (sdp, setup_ms) = match self.wait_for_answer(&mut leg, limit).await {
+            Ok(answer) => answer,
+            Err(flow) => return flow,
+        };
+        let media = match read_answer(&sdp, &offer) {
+            Ok(media) => media,
+            Err(error) => {
+                self.shared.problem(format!("answer refused: {error}"));
+                leg.command(LegCommand::Bye(Cause::INCOMPATIBLE_DESTINATION));
+                return self.leg_ended(attempt, Cause::INCOMPATIBLE_DESTINATION, false);
+            }
+        };
+        leg.command(LegCommand::Ack);
+        let (events, media_events) = mpsc::unbounded_channel();
+        let media_timeout = variable(&dial, "media_timeout").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
+        let format = LegFormat { media };
+        self.shared.order(Order::Attach(Box::new(NewLeg { attempt, socket, format, media_timeout, events })));
+        self.codec = codecs.iter().find(|codec| codec.codec() == Some(media.codec)).cloned();
+        self.shared.note(Happening::LegAnswered { attempt, setup_ms, remote: media.remote.to_string() });
+        self.answer();
+        self.stay_bridged(leg, media_events, attempt).await
+    }
+
+    fn start_leg(
+        &self,
+        dial: &DialString,
+        profile: &Profile,
+        target: &Profile,
+        offer: &Offer<'_>,
+        attempt: u32,
+    ) -> pod::PodLeg {
+        let headers = dial.variables.iter().filter_map(|(name, value)| {
+            let name = name.strip_prefix("sip_h_")?;
+            Some((name.to_owned(), value.clone()))
+        });
+        let inbound = OfferedCodec::list(&target.inbound_codec_string);
+        let common = offer.codecs.iter().filter(|codec| inbound.iter().any(|known| known.name == codec.name));
+        let codec_string = common.map(OfferedCodec::endpoint_name).collect::<Vec<_>>().join(",");
+        let new = NewPodLeg {
+            profile: target.clone(),
+            source: SocketAddr::new(profile.sip_ip, profile.sip_port),
+            destination: dial.user.clone(),
+            sip_headers: headers.collect(),
+            offer: offer.to_sdp(),
+            codec_string,
+            max_forwards: 70_u32.saturating_sub(attempt),
+            attempt,
+            rtp: offer.address,
+        };
+        pod::start(self.shared, new)
+    }
+
+    /// The answer's SDP and how long the pod took, or what follows without one.
+    async fn wait_for_answer(&mut self, leg: &mut pod::PodLeg, limit: Duration) -> Result<(String, f64), Flow> {
+        let attempt = self.attempts;
+        let deadline = Instant::now() + limit;
+        tokio::select! {
+            event = leg.events.recv() => match event {
+                Some(LegEvent::Answered { sdp, setup_ms }) => Ok((sdp, setup_ms)),
+                Some(LegEvent::Ended(cause)) => Err(self.leg_ended(attempt, cause, false)),
+                None => Err(self.leg_ended(attempt, Cause::DESTINATION_OUT_OF_ORDER, false)),
+            },
+            control = self.controls.recv() => {
+                leg.command(LegCommand::Cancel);
+                self.shared.note(Happening::LegEnded { attempt, cause: Cause::ORIGINATOR_CANCEL });
+                Err(self.flow_of(control.unwrap_or(Control::CallerHangsUp)))
+            }
+            () = sleep_until(deadline) => {
+                self.shared.note(Happening::LegTimeout);
+                leg.command(LegCommand::Cancel);
+                Err(self.leg_ended(attempt, Cause::NO_ANSWER, false))
+            }
+        }
+    }
+
+    async fn stay_bridged(
+        &mut self,
+        mut leg: pod::PodLeg,
+        mut media: mpsc::UnboundedReceiver<MediaEvent>,
+        attempt: u32,
+    ) -> Flow {
+        let flow = tokio::select! {
+            event = async {
+                loop {
+                    match leg.events.recv().await {
+                        Some(LegEvent::Answered { .. }) => {}
+                        Some(LegEvent::Ended(cause)) => return cause,
+                        None => return Cause::DESTINATION_OUT_OF_ORDER,
+                    }
+                }
+            } => {
+                // The bridge looks at its legs once a frame.
+                sleep(self.shared.core.tick).await;
+                self.leg_ended(attempt, event, true)
+            }
+            Some(MediaEvent::Timeout) = media.recv() => {
+                self.shared.note(Happening::MediaTimeout);
+                leg.command(LegCommand::Bye(Cause::MEDIA_TIMEOUT));
+                sleep(self.shared.core.tick).await;
+                self.leg_ended(attempt, Cause::MEDIA_TIMEOUT, true)
+            }
+            control = self.controls.recv() => {
+                let flow = self.flow_of(control.unwrap_or(Control::CallerHangsUp));
+                let cause = if let Flow::End(cause, _) = &flow { *cause } else { Cause::NORMAL_CLEARING };
+                leg.command(LegCommand::Bye(cause));
+                self.shared.note(Happening::LegEnded { attempt, cause });
+                flow
+            }
+        };
+        self.shared.order(Order::Detach);
+        flow
+    }
+
+    /// Leg B is over while the caller is still there: what the bridge leaves behind, and what follows.
+    fn leg_ended(&self, attempt: u32, cause: Cause, was_bridged: bool) -> Flow {
+        self.shared.note(Happening::LegEnded { attempt, cause });
+        if !was_bridged {
+            return self.bridge_failed(cause);
+        }
+        let mut channel = self.shared.channel.lock();
+        for name in ["bridge_hangup_cause", "last_bridge_hangup_cause"] {
+            channel.variables.set(name, cause.name());
+        }
+        channel.variables.set("originate_disposition", "SUCCESS");
+        if channel.variables.get("hangup_after_bridge") == Some("true") {
+            return Flow::End(cause, EndedBy::Switch);
+        }
+        Flow::Next
+    }
+
+    fn bridge_failed(&self, cause: Cause) -> Flow {
+        let mut channel = self.shared.channel.lock();
+        channel.variables.set("originate_disposition", cause.name());
+        channel.variables.set("originate_failed_cause", cause.name());
+        let goes_on = channel.variables.get("continue_on_fail").is_some_and(|value| {
+            let mut causes = value.split(',').map(str::trim);
+            causes.any(|word| word == "true" || word.eq_ignore_ascii_case(cause.name()) || word == cause.number().to_string())
+        });
+        if goes_on { Flow::Next } else { Flow::End(cause, EndedBy::Switch) }
+    }
+
+    /// Somebody whom this switch does not play: answered at once, silent, until the caller hangs up.
+    async fn bridge_outside(&mut self, data: &str) -> Flow {
+        self.shared.note(Happening::BridgedOutside { to: data.to_owned() });
+        self.answer();
+        self.hear(None, None).await
+    }
+}
+
+fn variable<'a>(dial: &'a DialString, name: &str) -> Option<&'a str> {
+    dial.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+fn seconds(dial: &DialString, name: &str) -> Option<Duration> {
+    variable(dial, name).and_then(|value| value.trim().parse().ok()).map(Duration::from_secs)
+}

@@ -1,0 +1,177 @@
+//! What a caller is going to do, written down before the call. Never touches a call.
+
+use std::time::Duration;
+
+use crate::media::{Clip, Impairments};
+
+/// Longest wait of a step that waits for something to happen.
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+/// A pause longer than this ends what an agent said.
+pub(crate) const AGENT_PAUSE: Duration = Duration::from_millis(700);
+
+/// One thing that a caller does. Steps run one after the other, from the answer on; a step that waits too long ends the call
+/// and is the outcome's `script_error`.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Says it, and goes on when it is said.
+    Say(Clip),
+    /// Waits until the agent has said something since the last step, or is still speaking, and then is quiet for 700 ms.
+    WaitForAgent,
+    /// Waits until the agent begins to speak (or already does).
+    WaitForSpeech,
+    /// Waits until nothing was heard for so long.
+    WaitForSilence(Duration),
+    /// Waits, saying nothing.
+    Wait(Duration),
+    /// Presses digits (`0`–`9`, `*`, `#`, `A`–`D`), and goes on when the last was sent.
+    Dtmf(String),
+    /// Waits until these digits were heard, the last of all that were heard.
+    ExpectDtmf(String),
+    /// Waits until the pod number so-and-so in this call has taken over: 2 after the first takeover.
+    WaitForAttempt(u32),
+    /// Puts the agent on hold.
+    Hold,
+    /// Takes the agent back.
+    Unhold,
+    /// Waits until the other side ends the call.
+    WaitForHangup,
+    /// Ends the call.
+    HangUp,
+}
+
+/// A call to be made.
+#[derive(Debug, Clone)]
+pub struct CallPlan {
+    pub(crate) to: String,
+    pub(crate) from: String,
+    pub(crate) name: Option<String>,
+    pub(crate) context: String,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) impairments: Impairments,
+    pub(crate) listen: bool,
+    pub(crate) record: bool,
+    pub(crate) step_timeout: Duration,
+    pub(crate) answer_timeout: Duration,
+}
+
+impl CallPlan {
+    /// A call to `number`, from +15550001, arriving at the context of profile `edge`, over a perfect network, recorded.
+    #[must_use]
+    pub fn new(number: impl Into<String>) -> Self {
+        Self {
+            to: number.into(),
+            from: "+15550001".to_owned(),
+            name: None,
+            context: String::new(),
+            steps: Vec::new(),
+            impairments: Impairments::default(),
+            listen: true,
+            record: true,
+            step_timeout: STEP_TIMEOUT,
+            answer_timeout: STEP_TIMEOUT,
+        }
+    }
+
+    /// Who calls: a number.
+    #[must_use]
+    pub fn from(mut self, number: impl Into<String>) -> Self {
+        self.from = number.into();
+        self
+    }
+
+    /// Who calls: a display name, any text; the number if not set.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The network between this caller and the pod.
+    #[must_use]
+    pub fn impairments(mut self, impairments: Impairments) -> Self {
+        self.impairments = impairments;
+        self
+    }
+
+    /// Neither records nor decodes what is heard: only packets are counted. For load.
+    #[must_use]
+    pub const fn deaf(mut self) -> Self {
+        (self.listen, self.record) = (false, false);
+        self
+    }
+
+    /// How long steps wait; 30 s if not set.
+    #[must_use]
+    pub const fn step_timeout(mut self, timeout: Duration) -> Self {
+        self.step_timeout = timeout;
+        self
+    }
+
+    /// How long the caller lets it ring; 30 s if not set.
+    #[must_use]
+    pub const fn answer_timeout(mut self, timeout: Duration) -> Self {
+        self.answer_timeout = timeout;
+        self
+    }
+
+    /// Adds a step.
+    #[must_use]
+    pub fn step(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// Adds [`Step::Say`].
+    #[must_use]
+    pub fn say(self, clip: &Clip) -> Self {
+        self.step(Step::Say(clip.clone()))
+    }
+
+    /// Adds [`Step::WaitForAgent`].
+    #[must_use]
+    pub fn wait_for_agent(self) -> Self {
+        self.step(Step::WaitForAgent)
+    }
+
+    /// Adds [`Step::WaitForSpeech`].
+    #[must_use]
+    pub fn wait_for_speech(self) -> Self {
+        self.step(Step::WaitForSpeech)
+    }
+
+    /// Adds [`Step::Wait`].
+    #[must_use]
+    pub fn wait(self, duration: Duration) -> Self {
+        self.step(Step::Wait(duration))
+    }
+
+    /// Adds [`Step::Dtmf`].
+    #[must_use]
+    pub fn dtmf(self, digits: impl Into<String>) -> Self {
+        self.step(Step::Dtmf(digits.into()))
+    }
+
+    /// Adds [`Step::Hold`].
+    #[must_use]
+    pub fn hold(self) -> Self {
+        self.step(Step::Hold)
+    }
+
+    /// Adds [`Step::Unhold`].
+    #[must_use]
+    pub fn unhold(self) -> Self {
+        self.step(Step::Unhold)
+    }
+
+    /// Adds [`Step::WaitForHangup`].
+    #[must_use]
+    pub fn wait_for_hangup(self) -> Self {
+        self.step(Step::WaitForHangup)
+    }
+
+    /// Adds [`Step::HangUp`]; a plan made with [`crate::Switch::call`] ends so in any case.
+    #[must_use]
+    pub fn hang_up(self) -> Self {
+        self.step(Step::HangUp)
+    }
+}

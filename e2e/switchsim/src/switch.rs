@@ -1,0 +1,245 @@
+//! A running switch: its configuration, its media thread, its channels and ports. Starts calls, never runs one itself.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use uuid::Uuid;
+
+use crate::call::{self, Control, LegCommand};
+use crate::channel::SharedChannel;
+use crate::config::{Config, ConfigError};
+use crate::esl::EventSource;
+use crate::handle::CallHandle;
+use crate::media::PumpReport;
+use crate::media::pump::Pump;
+use crate::plan::CallPlan;
+use crate::report::CallOutcome;
+
+/// The configuration that comes with this crate.
+const DEMO: &str = include_str!("../freeswitch.xml");
+/// FreeSWITCH's session threads look for work once a 20 ms frame: so long after a pod's command its application runs, so long
+/// after a lost pod its channel ends, so long after that the caller's channel goes on.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Why a switch cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error("configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// The media thread.
+    #[error("media thread: {0}")]
+    Media(#[from] io::Error),
+}
+
+/// A switch in the making: a configuration and what is to differ from it.
+#[derive(Debug, Clone)]
+pub struct SwitchBuilder {
+    xml: String,
+    globals: HashMap<String, String>,
+    aliases: HashMap<String, String>,
+    tick: Duration,
+}
+
+impl SwitchBuilder {
+    /// From the text of a `freeswitch.xml`; read when the switch starts.
+    #[must_use]
+    pub fn from_xml(xml: impl Into<String>) -> Self {
+        Self { xml: xml.into(), globals: HashMap::new(), aliases: HashMap::new(), tick: TICK }
+    }
+
+    /// From a file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let xml = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.display().to_string(), source })?;
+        Ok(Self::from_xml(xml))
+    }
+
+    /// With the `freeswitch.xml` of this crate: three attempts, every number a pod's, 503 with Retry-After when all are full.
+    ///
+    /// # Errors
+    /// None today; the configuration is checked when the switch starts.
+    pub fn demo() -> Result<Self, ConfigError> {
+        Ok(Self::from_xml(DEMO))
+    }
+
+    /// Sets the global `$${name}`, over the file's own `set`.
+    #[must_use]
+    pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.globals.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets `$${esl_hosts}`, `$${esl_hosts_2}` and `$${esl_hosts_3}` to these pods (`host:port`), each list beginning with the
+    /// next pod, so that no attempt starts where the last one failed.
+    #[must_use]
+    pub fn with_esl_hosts<H: AsRef<str>>(mut self, hosts: &[H]) -> Self {
+        let hosts: Vec<&str> = hosts.iter().map(AsRef::as_ref).collect();
+        for (shift, name) in ["esl_hosts", "esl_hosts_2", "esl_hosts_3"].into_iter().enumerate() {
+            let mut rotated = hosts.clone();
+            if !rotated.is_empty() {
+                rotated.rotate_left(shift % hosts.len());
+            }
+            self.globals.insert(name.to_owned(), rotated.join("|"));
+        }
+        self
+    }
+
+    /// Connects to `actual` wherever the dialplan's `socket` says `written` (both `host:port`): a hosts file, for configurations
+    /// that are not to be changed.
+    #[must_use]
+    pub fn with_host_alias(mut self, written: impl Into<String>, actual: impl Into<String>) -> Self {
+        self.aliases.insert(written.into(), actual.into());
+        self
+    }
+
+    /// Sets the pace of the session threads instead of FreeSWITCH's 20 ms.
+    #[must_use]
+    pub const fn with_tick(mut self, tick: Duration) -> Self {
+        self.tick = tick;
+        self
+    }
+
+    /// Reads the configuration and starts the media thread. Calls need a tokio runtime; this does not.
+    ///
+    /// # Errors
+    /// The configuration, or no descriptors for the media thread.
+    pub fn start(self) -> Result<Switch, StartError> {
+        let config = Config::parse(&self.xml, &self.globals)?;
+        let first_port = *config.rtp_ports.start();
+        // Many switches on one machine (tests) begin at different places of the range.
+        let pairs = (config.rtp_ports.len() / 2).max(1);
+        let start = first_port.saturating_add((Uuid::new_v4().as_u128() % pairs as u128) as u16 * 2);
+        Ok(Switch(Arc::new(Core {
+            config,
+            events: Arc::new(EventSource::new(Uuid::new_v4().to_string())),
+            pump: Pump::start()?,
+            channels: Mutex::default(),
+            next_id: AtomicU64::new(1),
+            next_port: AtomicU16::new(start),
+            sessions: AtomicUsize::new(0),
+            aliases: self.aliases,
+            tick: self.tick,
+        })))
+    }
+}
+
+/// A channel that other channels' API commands can reach.
+#[derive(Debug, Clone)]
+pub(crate) struct Registered {
+    pub(crate) channel: SharedChannel,
+    pub(crate) control: Reach,
+}
+
+/// How.
+#[derive(Debug, Clone)]
+pub(crate) enum Reach {
+    /// A caller's leg.
+    Caller(UnboundedSender<Control>),
+    /// A pod's leg.
+    Pod(UnboundedSender<LegCommand>),
+}
+
+/// What the calls of one switch share.
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) events: Arc<EventSource>,
+    pub(crate) pump: Pump,
+    channels: Mutex<HashMap<String, Registered>>,
+    next_id: AtomicU64,
+    next_port: AtomicU16,
+    sessions: AtomicUsize,
+    aliases: HashMap<String, String>,
+    pub(crate) tick: Duration,
+}
+
+/// Frees a call's sessions when it is over.
+pub(crate) struct Sessions(Arc<Core>, usize);
+
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+impl Core {
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// `None` when `max-sessions` would be passed.
+    pub(crate) fn take_sessions(self: &Arc<Self>, count: usize) -> Option<Sessions> {
+        let limit = self.config.max_sessions;
+        let add = |taken: usize| (taken + count <= limit).then_some(taken + count);
+        self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        Some(Sessions(self.clone(), count))
+    }
+
+    pub(crate) fn channels(&self) -> MutexGuard<'_, HashMap<String, Registered>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where to connect for a target of the dialplan.
+    pub(crate) fn resolve(&self, written: &str) -> String {
+        self.aliases.get(written).cloned().unwrap_or_else(|| written.to_owned())
+    }
+
+    /// A socket on the next free even port of the range: RTP ports are even, the odd ones are RTCP's (RFC 3550 §11).
+    pub(crate) fn bind_rtp(&self, ip: IpAddr) -> io::Result<UdpSocket> {
+        let (first, last) = (*self.config.rtp_ports.start(), *self.config.rtp_ports.end());
+        let first = first + (first & 1);
+        let next = |port: u16| {
+            let next = port.checked_add(2).filter(|port| *port <= last).unwrap_or(first);
+            Some(next.max(first))
+        };
+        for _ in 0..=self.config.rtp_ports.len() / 2 {
+            let port = self.next_port.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(first);
+            let port = (port + (port & 1)).clamp(first, last);
+            if let Ok(socket) = UdpSocket::bind(SocketAddr::new(ip, port)) {
+                socket.set_nonblocking(true)?;
+                return Ok(socket);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AddrInUse, format!("no free port between {first} and {last} on {ip}")))
+    }
+}
+
+/// A running switch; cheap to clone. Calls in progress keep it alive.
+#[derive(Clone)]
+pub struct Switch(Arc<Core>);
+
+impl Switch {
+    /// Starts a call and hands it over while it runs. Returns at once: the caller hears nothing yet. Must be called inside a
+    /// tokio runtime.
+    #[must_use]
+    pub fn dial(&self, plan: CallPlan) -> CallHandle {
+        call::start(&self.0, plan)
+    }
+
+    /// Makes a whole call: dials, plays the plan's steps, hangs up if they don't, and tells what happened.
+    pub async fn call(&self, plan: CallPlan) -> CallOutcome {
+        self.dial(plan).outcome().await
+    }
+
+    /// How well the media thread kept time so far.
+    #[must_use]
+    pub fn pump_report(&self) -> PumpReport {
+        self.0.pump.report()
+    }
+
+    /// Channels that are up now: a connected call has two here (its own and its pod's).
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.0.channels().len()
+    }
+}

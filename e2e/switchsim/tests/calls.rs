@@ -1,0 +1,285 @@
+//! Whole calls through a switch made from the crate's own `freeswitch.xml`, to pods that are only good for tests.
+
+#[path = "support/pod.rs"]
+mod pod;
+
+use std::time::Duration;
+
+use pod::{Behaviour, TestPod};
+use switchsim::{CallPlan, Cause, Clip, EndedBy, Happening, Impairments, Progress, Switch, SwitchBuilder};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn switch(pods: &[&TestPod]) -> Switch {
+    let hosts: Vec<&str> = pods.iter().map(|pod| pod.address.as_str()).collect();
+    SwitchBuilder::demo().unwrap().with_esl_hosts(&hosts).start().unwrap()
+}
+
+/// An address where nobody listens.
+async fn nobody() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn a_call_is_answered_and_both_sides_hear() {
+    let pod = TestPod::start(Behaviour::Echo).await;
+    let call = switch(&[&pod]).dial(CallPlan::new("9999"));
+    call.answered(SOON).await.unwrap();
+    call.say(&Clip::tone(1_000.0, Duration::from_millis(600))).await;
+    call.agent_finishes(SOON).await.unwrap();
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!((outcome.answered, outcome.sip_status, outcome.attempts), (true, 200, 1));
+    assert_eq!((outcome.cause, outcome.ended_by), (Cause::NORMAL_CLEARING, EndedBy::Caller));
+    let leg = &outcome.legs[0];
+    assert_eq!((leg.codec.as_str(), leg.ptime_ms, leg.lost, leg.foreign, leg.malformed), ("PCMU/8000", 20, 0, 0, 0));
+    assert!(leg.received > 0 && leg.received <= leg.sent, "{leg:?}");
+    let spoke: f64 = outcome.agent_speech.iter().map(|burst| burst.end_ms - burst.start_ms).sum();
+    assert!(spoke > 300.0, "{:?}", outcome.agent_speech);
+    assert!(outcome.heard.iter().any(|sample| sample.unsigned_abs() > 8_000), "the tone comes back");
+}
+
+#[tokio::test]
+async fn the_pod_is_told_who_calls_whatever_the_name_is() {
+    let pod = TestPod::start(Behaviour::Echo).await;
+    let plan = CallPlan::new("15550100").from("+15550007").name("Zoë \"Z\"\r\nX-Evil: 1");
+    let call = switch(&[&pod]).dial(plan);
+    call.answered(SOON).await.unwrap();
+    let seen = pod.call(0).await;
+    assert_eq!(seen.header("Caller-Caller-ID-Number").as_deref(), Some("%2B15550007"));
+    assert_eq!(seen.header("Caller-Caller-ID-Name").as_deref(), Some("Zo%C3%AB%20%22Z%22%0D%0AX-Evil%3A%201"));
+    assert_eq!(seen.header("variable_sip_h_X-Call-UUID"), Some(call.uuid()));
+    assert_eq!(seen.header("X-Evil"), None);
+    call.hang_up();
+    call.outcome().await;
+}
+
+#[tokio::test]
+async fn a_pod_that_refuses_is_passed_over_within_the_attempt() {
+    let pod = TestPod::start(Behaviour::Echo).await;
+    let switch = SwitchBuilder::demo().unwrap().with_esl_hosts(&[nobody().await, pod.address.clone()]).start().unwrap();
+    let call = switch.dial(CallPlan::new("1"));
+    call.answered(SOON).await.unwrap();
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!(outcome.attempts, 1);
+    assert_eq!(outcome.count(|what| matches!(what, Happening::EslRefused { .. })), 1);
+}
+
+#[tokio::test]
+async fn with_every_pod_full_the_caller_gets_503_and_a_time_to_come_back() {
+    let switch = SwitchBuilder::demo().unwrap().with_esl_hosts(&[nobody().await, nobody().await]).start().unwrap();
+    let outcome = switch.call(CallPlan::new("15550100").wait_for_agent()).await;
+    assert_eq!((outcome.answered, outcome.sip_status, outcome.attempts), (false, 503, 3));
+    assert_eq!(outcome.sip_headers.get("Retry-After").map(String::as_str), Some("30"));
+    assert_eq!(outcome.cause, Cause::NORMAL_TEMPORARY_FAILURE);
+    assert_eq!(outcome.script_error, None);
+    assert_eq!(switch.channel_count(), 0);
+}
+
+#[tokio::test]
+async fn another_pod_takes_over_when_one_dies_and_finds_the_state_on_leg_a() {
+    let (first, second) = (TestPod::start(Behaviour::Tone).await, TestPod::start(Behaviour::Tone).await);
+    let call = switch(&[&first, &second]).dial(CallPlan::new("15550100"));
+    call.agent_speaks(SOON).await.unwrap();
+    let seen = first.call(0).await;
+    let caller = call.uuid();
+    seen.send(&format!("api uuid_setvar {caller} sofia_state some words\n\n"));
+    seen.heard("+OK\n").await;
+    first.kill();
+    call.wait_until("a takeover", SOON, |call| call.legs.len() == 2 && call.legs[1].received > 0).await.unwrap();
+    let next = second.call(0).await;
+    assert_eq!(next.header("variable_sip_h_X-Attempt").as_deref(), Some("2"));
+    next.send(&format!("api uuid_getvar {caller} sofia_state\n\n"));
+    next.heard("Content-Length: 10\n\nsome words").await;
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!((outcome.attempts, outcome.legs.len()), (2, 2));
+    assert!(outcome.answered && outcome.ended_by == EndedBy::Caller);
+    assert_eq!(outcome.variables.get("sofia_state").map(String::as_str), Some("some words"));
+    let lost = Happening::LegEnded { attempt: 1, cause: Cause::NORMAL_TEMPORARY_FAILURE };
+    assert_eq!(outcome.count(|what| *what == lost), 1);
+    assert!(outcome.longest_gap_ms >= 40.0, "two ticks of FreeSWITCH at least: {}", outcome.longest_gap_ms);
+}
+
+#[tokio::test]
+async fn a_pod_that_goes_mute_is_replaced_after_the_media_timeout() {
+    let (first, second) = (TestPod::start(Behaviour::Tone).await, TestPod::start(Behaviour::Tone).await);
+    let call = switch(&[&first, &second]).dial(CallPlan::new("1"));
+    call.agent_speaks(SOON).await.unwrap();
+    first.freeze();
+    call.wait_until("a takeover", SOON, |call| call.legs.len() == 2 && call.legs[1].received > 0).await.unwrap();
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!(outcome.count(|what| *what == Happening::MediaTimeout), 1);
+    assert!(outcome.longest_gap_ms >= 1_500.0 && outcome.gaps.iter().any(|gap| gap.ms >= 1_500.0), "{:?}", outcome.gaps);
+}
+
+#[tokio::test]
+async fn a_pod_that_accepts_and_never_answers_is_left_after_the_leg_timeout() {
+    let (first, second) = (TestPod::start(Behaviour::Hang).await, TestPod::start(Behaviour::Echo).await);
+    let call = switch(&[&first, &second]).dial(CallPlan::new("1"));
+    call.answered(SOON).await.unwrap();
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!(outcome.attempts, 2);
+    assert_eq!(outcome.count(|what| *what == Happening::LegTimeout), 1);
+    assert_eq!((first.call_count(), second.call_count()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_pod_that_hangs_up_on_purpose_ends_the_call() {
+    let pod = TestPod::start(Behaviour::Echo).await;
+    let call = switch(&[&pod]).dial(CallPlan::new("1"));
+    call.answered(SOON).await.unwrap();
+    pod.call(0).await.send("sendmsg\ncall-command: hangup\nhangup-cause: NORMAL_CLEARING\n\n");
+    let outcome = call.outcome().await;
+    assert_eq!((outcome.ended_by, outcome.cause, outcome.attempts), (EndedBy::Switch, Cause::NORMAL_CLEARING, 1));
+}
+
+#[tokio::test]
+async fn a_transferred_caller_hears_somebody_else_and_the_pod_is_free() {
+    let pod = TestPod::start(Behaviour::Mute).await;
+    let call = switch(&[&pod]).dial(CallPlan::new("1"));
+    call.answered(SOON).await.unwrap();
+    let seen = pod.call(0).await;
+    seen.send(&format!("api uuid_transfer {} +15559999 XML transfer\n\n", call.uuid()));
+    seen.heard("Event-Name: CHANNEL_HANGUP_COMPLETE").await;
+    assert!(seen.log().contains("Content-Type: api/response\nContent-Length: 4\n\n+OK\n"));
+    call.agent_speaks(SOON).await.unwrap();
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!(outcome.attempts, 1);
+    let to = Happening::Transferred { destination: "+15559999".to_owned(), context: "transfer".to_owned() };
+    assert_eq!(outcome.count(|what| *what == to), 1);
+}
+
+#[tokio::test]
+async fn digits_reach_the_pod_as_telephone_events() {
+    let pod = TestPod::start(Behaviour::Tone).await;
+    let call = switch(&[&pod]).dial(CallPlan::new("1"));
+    call.answered(SOON).await.unwrap();
+    call.dtmf("5#").await;
+    call.hang_up();
+    call.outcome().await;
+    let events: Vec<(u8, bool)> =
+        pod.heard.lock().unwrap().iter().filter(|packet| packet[1] & 0x7F == 101).map(|p| (p[12], p[13] & 0x80 != 0)).collect();
+    for event in [5, 11] {
+        assert_eq!(events.iter().filter(|seen| **seen == (event, true)).count(), 3, "{events:?}");
+    }
+}
+
+#[tokio::test]
+async fn digits_from_the_pod_are_heard_once_each() {
+    let pod = TestPod::start(Behaviour::Echo).await;
+    let call = switch(&[&pod]).dial(CallPlan::new("1"));
+    call.answered(SOON).await.unwrap();
+    call.dtmf("1223*").await;
+    call.wait_until("the echo of the digits", SOON, |call| call.digits == "1223*").await.unwrap();
+    call.hang_up();
+    assert_eq!(call.outcome().await.digits(), "1223*");
+}
+
+#[tokio::test]
+async fn on_hold_nothing_is_sent_and_nothing_heard() {
+    let pod = TestPod::start(Behaviour::Tone).await;
+    let call = switch(&[&pod]).dial(CallPlan::new("1"));
+    call.agent_speaks(SOON).await.unwrap();
+    call.hold();
+    let held = call.wait_until("quiet", SOON, |call| call.agent_quiet_for > Some(Duration::from_millis(400))).await.unwrap();
+    let sent = held.legs[0].sent;
+    let later = call.wait_until("more packets", SOON, |call| call.packets_received > held.packets_received + 10).await.unwrap();
+    assert_eq!(later.legs[0].sent, sent, "the pod still sends, the caller does not");
+    call.unhold();
+    call.agent_speaks(SOON).await.unwrap();
+    call.hang_up();
+    call.outcome().await;
+}
+
+#[tokio::test]
+async fn a_lossy_network_loses_what_it_should() {
+    let pod = TestPod::start(Behaviour::Echo).await;
+    let network = Impairments { loss: 0.2, seed: 5, ..Impairments::default() };
+    let call = switch(&[&pod]).dial(CallPlan::new("1").impairments(network));
+    call.wait_until("packets", SOON, |call| call.packets_received >= 100).await.unwrap();
+    call.hang_up();
+    let outcome = call.outcome().await;
+    let leg = &outcome.legs[0];
+    assert!(leg.dropped > 5, "{leg:?}");
+    assert!(leg.lost > 5 && leg.lost <= leg.dropped, "the echo shows the same holes: {leg:?}");
+}
+
+#[tokio::test]
+async fn a_caller_who_gives_up_cancels_the_pod() {
+    let pod = TestPod::start(Behaviour::Hang).await;
+    let call = switch(&[&pod]).dial(CallPlan::new("1"));
+    let seen = pod.call(0).await;
+    seen.send("connect\n\nlinger 1\n\nmyevents plain\n\n");
+    seen.heard("+OK Events Enabled").await;
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!((outcome.answered, outcome.sip_status, outcome.cause), (false, 487, Cause::ORIGINATOR_CANCEL));
+    seen.heard("Hangup-Cause: ORIGINATOR_CANCEL").await;
+    seen.heard("Content-Disposition: disconnect").await;
+}
+
+#[tokio::test]
+async fn an_sdp_that_makes_no_sense_ends_the_leg_and_the_next_pod_gets_the_call() {
+    let (first, second) = (TestPod::start(Behaviour::Hang).await, TestPod::start(Behaviour::Echo).await);
+    let call = switch(&[&first, &second]).dial(CallPlan::new("1"));
+    let seen = first.call(0).await;
+    seen.send("connect\n\nsendmsg\ncall-command: execute\nexecute-app-name: set\ncontent-length: 18\n\nswitch_m_sdp=v=0\r\n");
+    seen.send("sendmsg\ncall-command: execute\nexecute-app-name: answer\n\n");
+    call.answered(SOON).await.unwrap();
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!(outcome.attempts, 2);
+    let refused = Happening::LegEnded { attempt: 1, cause: Cause::INCOMPATIBLE_DESTINATION };
+    assert_eq!(outcome.count(|what| *what == refused), 1);
+}
+
+#[tokio::test]
+async fn a_number_that_matches_nothing_is_not_found() {
+    let outcome = switch(&[]).call(CallPlan::new("nonsense")).await;
+    assert_eq!((outcome.sip_status, outcome.cause), (404, Cause::NO_ROUTE_DESTINATION));
+}
+
+#[tokio::test]
+async fn a_script_that_waits_in_vain_says_so_and_hangs_up() {
+    let pod = TestPod::start(Behaviour::Echo).await;
+    let plan = CallPlan::new("1").step_timeout(Duration::from_millis(300)).wait_for_agent();
+    let outcome = switch(&[&pod]).call(plan).await;
+    let error = outcome.script_error.unwrap();
+    assert!(error.contains("step 1 (WaitForAgent)"), "{error}");
+    assert_eq!(outcome.ended_by, EndedBy::Caller);
+}
+
+#[tokio::test]
+async fn many_calls_share_the_media_thread_and_leave_nothing_behind() {
+    let pod = TestPod::start(Behaviour::Echo).await;
+    let switch = switch(&[&pod]);
+    let plan = switchsim::load::LoadPlan {
+        to: "1".to_owned(),
+        calls: 20,
+        rate: 0.0,
+        duration: Duration::from_millis(500),
+        speech: Some(Clip::tone(500.0, Duration::from_millis(200))),
+    };
+    let report = switchsim::load::run(&switch, &plan).await;
+    assert_eq!((report.calls, report.answered, report.cut, report.one_way), (20, 20, 0, 0));
+    assert_eq!((report.lost, report.foreign, report.send_errors), (0, 0, 0));
+    assert_eq!(switch.channel_count(), 0);
+}
+
+#[tokio::test]
+async fn a_handle_tells_how_far_the_call_is() {
+    let pod = TestPod::start(Behaviour::Echo).await;
+    let call = switch(&[&pod]).dial(CallPlan::new("1"));
+    assert_eq!(call.snapshot().progress, Progress::Dialling);
+    call.reaches(Progress::Answered).await;
+    assert_eq!(call.variable("sofia_phone_dialed").as_deref(), Some("1"));
+    call.hang_up();
+    call.reaches(Progress::Ended).await;
+    assert!(call.wait_until("what never comes", SOON, |_| false).await.unwrap_err().ended);
+}
