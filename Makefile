@@ -27,7 +27,7 @@ lint: ## formatting, clippy, licences and sources of dependencies, fuzz targets 
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) build --locked --manifest-path dataplane/fuzz/Cargo.toml
 	@[ -x "$(TOOLS)/bin/cargo-deny" ] || $(CARGO) install --locked --root "$(TOOLS)" --no-default-features cargo-deny@0.20.2
-	"$(TOOLS)/bin/cargo-deny" --offline --locked check --config .deny.toml bans licenses sources
+	"$(TOOLS)/bin/cargo-deny" --locked check bans licenses sources
 
 fmt: ## put the sources into their form
 	$(CARGO) fmt --all

@@ -1,5 +1,5 @@
-//! The data plane of Sofia Phone: it holds telephone calls that FreeSWITCH hands it over outbound ESL, exchanges their audio over RTP, and lets a speech
-//! backend answer the callers.
+//! The data plane of Sofia Phone: it holds telephone calls that FreeSWITCH hands it over outbound ESL, exchanges their
+//! audio over RTP, and lets a speech backend answer the callers.
 //!
 //! - Protocols without IO, each testable alone: [`esl`], [`sdp`], [`rtp`], [`audio`], [`turn`].
 //! - [`worker`]: the media plane, one thread and one UDP port a core.
@@ -12,9 +12,9 @@ pub mod admin;
 pub mod audio;
 pub mod backend;
 pub mod call;
-mod pod;
 pub mod esl;
 pub mod metrics;
+mod pod;
 pub mod record;
 pub mod rtp;
 pub mod sdp;

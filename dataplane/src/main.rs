@@ -9,8 +9,8 @@ use sofia_dataplane::telemetry;
 /// Exit status for settings that can't be used: `EX_CONFIG` of sysexits.h.
 const EX_CONFIG: u8 = 78;
 
-/// Holds telephone calls that FreeSWITCH brings, and lets a speech backend answer them. Configured by environment variables that begin with
-/// SOFIA_PHONE_, and by a file .env in the working directory.
+/// Holds telephone calls that FreeSWITCH brings, and lets a speech backend answer them. Configured by environment
+/// variables that begin with SOFIA_PHONE_, and by a file .env in the working directory.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {

@@ -1,5 +1,5 @@
-"""What the test server's language model says: a few fixed rules, so that a test knows the answer. It is history-aware, in
-that it counts the caller's turns. Nothing is random and nothing is remembered between requests."""
+"""What the test server's language model says: a few fixed rules, so that a test knows the answer. It is aware of the
+history, in that it counts the caller's turns. Nothing is random and nothing is remembered between requests."""
 
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 

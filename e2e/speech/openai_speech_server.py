@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""A speech backend with real speech on loopback, for the end-to-end tests: PocketSphinx hears, a few rules answer, eSpeak NG
-speaks, behind the OpenAI-compatible routes. Standard library and PocketSphinx only.
+"""A speech backend with real speech on loopback, for the end-to-end tests: PocketSphinx hears, a few rules answer,
+eSpeak NG speaks, behind the OpenAI-compatible routes. Standard library and PocketSphinx only.
 
     openai_speech_server.py --port 0
 
-prints one line of JSON, {"port": …, "url": …}, once it serves; logs each request to standard error as a line of JSON; and
-ends when its standard input is closed, so that it never outlives the test that started it.
+prints one line of JSON, {"port": …, "url": …}, once it serves; logs each request to standard error as a line of JSON;
+and ends when its standard input is closed, so that it never outlives the test that started it.
 
 Routes: GET /health, GET /v1/models, POST /v1/audio/transcriptions (multipart, WAV), POST /v1/chat/completions (streamed
 or not), POST /v1/audio/speech (wav or pcm)."""
@@ -31,6 +31,9 @@ MAX_TEXT_CHARS = 4_000
 # What the format "pcm" means in this API: 24 kHz, 16 bits, mono, no header.
 PCM_RATE_HZ = 24_000
 SPEAK_TIMEOUT_S = 20
+# Of eSpeak NG's voices one that PocketSphinx understands, at an unhurried pace.
+VOICE = "en-us+m5"
+WORDS_PER_MINUTE = 130
 
 
 class BadRequest(Exception):
@@ -65,13 +68,13 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int, decoders: int, token_delay_s: float, espeak: str) -> None:
+    def __init__(self, port: int, decoders: int, general: bool, token_delay_s: float, espeak: str) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.token_delay_s = token_delay_s
         self.espeak = espeak
         self.recognisers: queue.SimpleQueue[Recogniser] = queue.SimpleQueue()
         for _ in range(decoders):
-            self.recognisers.put(Recogniser())
+            self.recognisers.put(Recogniser(general))
 
     def transcribe(self, data: bytes) -> str:
         try:
@@ -86,7 +89,7 @@ class Server(ThreadingHTTPServer):
 
     def speak(self, text: str, words_per_minute: int) -> bytes:
         """A WAV of 22,050 Hz. The text goes over standard input: it can be no option."""
-        command = [self.espeak, "-v", "en-us", "-s", str(words_per_minute), "--stdin", "--stdout"]
+        command = [self.espeak, "-v", VOICE, "-s", str(words_per_minute), "--stdin", "--stdout"]
         done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=SPEAK_TIMEOUT_S, check=True)
         # eSpeak NG writes the header before it knows the length.
         samples, rate = wav.read(done.stdout)
@@ -204,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
             raise BadRequest(f"`input` must be a text of 1 to {MAX_TEXT_CHARS} characters")
         if not isinstance(speed, (int, float)) or not 0.25 <= speed <= 4:
             raise BadRequest("`speed` must be 0.25 to 4")
-        audio = self.server.speak(text, round(150 * speed))
+        audio = self.server.speak(text, round(WORDS_PER_MINUTE * speed))
         if format_name == "wav":
             self.send_bytes(200, "audio/wav", audio)
         elif format_name == "pcm":
@@ -246,13 +249,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--decoders", type=int, default=1, help="utterances that are recognised at once")
+    parser.add_argument("--general", action="store_true", help="with the general English language model: slower")
     parser.add_argument("--token-delay-ms", type=float, default=0, help="pause before each word of an answer")
     options = parser.parse_args()
     espeak = shutil.which("espeak-ng")
     if espeak is None:
         print("espeak-ng is not installed", file=sys.stderr)
         return 1
-    server = Server(options.port, options.decoders, options.token_delay_ms / 1_000, espeak)
+    server = Server(options.port, options.decoders, options.general, options.token_delay_ms / 1_000, espeak)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     port = server.server_address[1]
     print(json.dumps({"port": port, "url": f"http://127.0.0.1:{port}/v1"}), flush=True)

@@ -27,8 +27,9 @@ def main() -> int:
     parser.add_argument("--channels", action="store_true", help="a list of texts, one for each channel")
     parser.add_argument("--from", dest="start", type=float, default=0.0, metavar="S", help="begin here, in seconds")
     parser.add_argument("--to", dest="end", type=float, default=None, metavar="S", help="end here, in seconds")
+    parser.add_argument("--general", action="store_true", help="with the general English language model")
     options = parser.parse_args()
-    recogniser = Recogniser()
+    recogniser = Recogniser(options.general)
 
     def text(data: bytes) -> str:
         samples, rate = wav.read(data)

@@ -1,10 +1,12 @@
-"""Speech to text with PocketSphinx's default English model, the same for the server and for `recognise.py`. Each utterance is
-recognised afresh: the same audio always gives the same text, whatever came before."""
+"""Speech to text with PocketSphinx's default English sounds, the same for the server and for `recognise.py`. Each
+utterance is recognised afresh: the same audio always gives the same text, whatever came before."""
 
 import array
+import os
 import re
 import threading
 
+import language
 import wav
 from pocketsphinx import Decoder
 
@@ -13,10 +15,19 @@ MARGIN = array.array("h", bytes(2 * wav.ENGINE_RATE_HZ * 3 // 10))
 
 
 class Recogniser:
-    """One decoder, used by one thread at a time."""
+    """One decoder, used by one thread at a time.
 
-    def __init__(self) -> None:
-        self._decoder = Decoder(samprate=wav.ENGINE_RATE_HZ, loglevel="FATAL")
+    `general`: with the general English language model instead of the tests' own."""
+
+    def __init__(self, general: bool = False) -> None:
+        if general:
+            self._decoder = Decoder(samprate=wav.ENGINE_RATE_HZ, loglevel="FATAL")
+        else:
+            path = language.write_model()
+            try:
+                self._decoder = Decoder(samprate=wav.ENGINE_RATE_HZ, loglevel="FATAL", lm=path)
+            finally:
+                os.unlink(path)
         self._fresh = self._decoder.get_cmn(False)
         self._lock = threading.Lock()
 

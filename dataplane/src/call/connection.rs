@@ -1,9 +1,10 @@
-//! The TCP side of one call's event-socket session: bytes between the socket and [`Outbound`]. It decides nothing, and every wait in it can be abandoned without
-//! losing a byte.
+//! The TCP side of one call's event-socket session: bytes between the socket and [`Outbound`]. It decides nothing, and
+//! every wait in it can be abandoned without losing a byte.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -11,6 +12,10 @@ use crate::esl::{Outbound, OutboundEvent, OutboundSettings};
 
 /// Bytes read from the socket at a time. Events of one moment come as some 28 KB.
 const READ_BYTES: usize = 32 << 10;
+
+/// A silent peer is probed after 10 s and given up 15 s later.
+const KEEP_ALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5)).with_retries(3);
 
 /// One call's connection from FreeSWITCH.
 pub(super) struct Connection {
@@ -25,6 +30,8 @@ impl Connection {
     pub(super) fn new(socket: TcpStream, settings: OutboundSettings) -> Self {
         // Commands are small and answered one by one; waiting for more of them would only add to the set-up time.
         let _ = socket.set_nodelay(true);
+        // A switch that vanished with its host sends no FIN; its calls must not hold their permits for hours.
+        let _ = SockRef::from(&socket).set_tcp_keepalive(&KEEP_ALIVE);
         let outbound = Outbound::new(settings, Instant::now());
         Self { socket, outbound, unsent: Vec::new(), buffer: vec![0; READ_BYTES].into() }
     }

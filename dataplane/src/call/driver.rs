@@ -1,5 +1,5 @@
-//! Leads one call from its answer to its end: it carries what happens (on the switch, in the media, at the backend) to the conversation, and does what the conversation
-//! says. What is said, and when, is decided there.
+//! Leads one call from its answer to its end: it carries what happens (on the switch, in the media, at the backend) to
+//! the conversation, and does what the conversation says. What is said, and when, is decided there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -209,7 +209,11 @@ impl<'a> Driver<'a> {
         if self.saving_state == Some(request) {
             self.saving_state = None;
             if let Err(text) = &result {
-                self.journal.error(now, "switch", &format!("expected the conversation's state to be kept, came: {text}"));
+                self.journal.error(
+                    now,
+                    "switch",
+                    &format!("expected the conversation's state to be kept, came: {text}"),
+                );
             }
             // Kept or not: nothing better can be done now than to give the call away.
             if let Stand::Leaving { reason: EndReason::HandedOver, .. } = self.stand {
@@ -239,7 +243,10 @@ impl<'a> Driver<'a> {
                 self.converse(Input::SpeechStarted);
             }
             MediaEvent::SpeechDiscarded { .. } => self.converse(Input::SpeechDiscarded),
-            MediaEvent::BargeIn { .. } => self.converse(Input::BargeIn),
+            MediaEvent::BargeIn { at } => {
+                self.journal.paused(at);
+                self.converse(Input::BargeIn);
+            }
             MediaEvent::Utterance(utterance) => {
                 self.journal.utterance(&utterance, now);
                 let (speech, ended_at) = (utterance.speech, utterance.ended);
@@ -247,6 +254,7 @@ impl<'a> Driver<'a> {
                 self.converse(Input::Utterance { speech, ended_at });
             }
             MediaEvent::ClipStarted { clip, at, waited } => {
+                self.journal.unpaused();
                 self.journal.clip_started(clip, at, waited);
                 self.converse(Input::ClipStarted { clip });
             }
@@ -335,6 +343,10 @@ impl<'a> Driver<'a> {
             self.perform(action);
         }
         let Some(conversation) = &self.conversation else { return };
+        if let (Some(reason), Stand::Running) = (conversation.end_reason(), &self.stand) {
+            // Over for the conversation: transferred, say. The switch ends the leg by itself, soon.
+            self.stand = Stand::Leaving { reason, until: Instant::now() + FAREWELL };
+        }
         let interruptible = conversation.interruptible();
         if interruptible != self.interruptible {
             self.interruptible = interruptible;
@@ -374,7 +386,10 @@ impl<'a> Driver<'a> {
                 self.voice.play(clip, apology.rate, Arc::clone(&apology.samples));
             }
             Action::Cancel { turn } => self.requests.cancel(turn),
-            Action::ResumePlayback => self.stream.resume(),
+            Action::ResumePlayback => {
+                self.journal.unpaused();
+                self.stream.resume();
+            }
             Action::ClearPlayback => {
                 self.voice.clear();
                 self.stream.clear(self.newest_clip);
@@ -405,7 +420,9 @@ impl<'a> Driver<'a> {
     /// Goes on from what the pod before this one has left.
     fn resume(&mut self, state: Option<String>) {
         let now = Instant::now();
-        let Some(settings) = self.conversation.as_ref().map(|conversation| conversation.settings().clone()) else { return };
+        let Some(settings) = self.conversation.as_ref().map(|conversation| conversation.settings().clone()) else {
+            return;
+        };
         self.calls.parts.metrics.takeovers.inc();
         match state.as_deref().map(SavedState::decode) {
             Some(Ok(saved)) => self.conversation = Some(Conversation::resume(settings, saved, now)),
@@ -441,9 +458,13 @@ impl<'a> Driver<'a> {
         if !matches!(self.stand, Stand::Running) {
             return;
         }
-        // A call that could not be answered may fare better with another pod; all others are over for the caller as well.
-        let cause =
-            if reason == EndReason::NotAnswered { HangupCause::NormalTemporaryFailure } else { HangupCause::NormalClearing };
+        // A call that could not be answered may fare better with another pod; all others are over for the caller as
+        // well.
+        let cause = if reason == EndReason::NotAnswered {
+            HangupCause::NormalTemporaryFailure
+        } else {
+            HangupCause::NormalClearing
+        };
         self.stand = match self.connection.outbound.hang_up(Instant::now(), cause) {
             Ok(()) => Stand::Leaving { reason, until: Instant::now() + FAREWELL },
             Err(_) => Stand::Over(reason),
@@ -513,10 +534,8 @@ impl<'a> Driver<'a> {
         );
         let record = journal.close(reason, Instant::now());
         if let Some(records) = &calls.parts.records {
-            match records.submit(record, recorder) {
-                Ok(()) => metrics.records.inc(),
-                Err(_) => metrics.records_failed.inc(),
-            }
+            // A queue that is full has been logged and counted.
+            let _ = records.submit(record, recorder);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What is kept of a call while it runs: times, words and figures, for the record, the metrics and the log. It watches and never decides.
+//! What is kept of a call while it runs: times, words and figures, for the record, the metrics and the log. It watches
+//! and never decides.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,12 +11,13 @@ use crate::backend::Stage;
 use crate::metrics::{AudioFault, Metrics, TurnStage};
 use crate::record::{
     AudioFigures, CallRecord, Delivery, Ending, Latencies, MarkKind, Privacy, RtpFigures, StereoRecorder, Turn,
+    mask_keys,
 };
 use crate::turn::conversation::{ClipId, EndReason, Mark, TurnId};
 use crate::worker::{MediaReport, Utterance};
 
-/// Where what was said is logged. Off unless asked for (`SOFIA_PHONE_LOG_LEVEL=info,sofia_dataplane::transcript=debug`): callers' words are
-/// their own.
+/// Where what was said is logged. Off unless asked for
+/// (`SOFIA_PHONE_LOG_LEVEL=info,sofia_dataplane::transcript=debug`): callers' words are their own.
 pub const TRANSCRIPT: &str = "sofia_dataplane::transcript";
 
 /// A call with fewer packets, some four seconds, is too short to be judged by them.
@@ -57,6 +59,8 @@ pub(super) struct Journal {
     turns: HashMap<TurnId, OpenTurn>,
     /// The turn of each clip that is not over yet, and when the clip began to be heard.
     clips: HashMap<ClipId, (Option<TurnId>, Option<Instant>)>,
+    /// When the agent was faded out; `None` while it may be heard.
+    paused: Option<Instant>,
     /// The agent's words outside of turns, the greeting first.
     unprompted: u32,
 }
@@ -74,6 +78,7 @@ impl Journal {
             heard: None,
             turns: HashMap::new(),
             clips: HashMap::new(),
+            paused: None,
             unprompted: 0,
         }
     }
@@ -126,8 +131,9 @@ impl Journal {
         let Some(Heard { started, ended, decided }) = self.heard.take() else { return };
         let (started_ms, speech_ended_ms) = (self.at(started), self.at(ended));
         let open = self.turns.entry(turn).or_default();
-        if open.turn.index == 0 {
-            open.turn = Turn { index: turn.0, started_ms, ..Turn::default() };
+        if open.turn.speech_ended_ms.is_none() {
+            // A turn begins with the caller's first sound, not when it was known to be one.
+            (open.turn.index, open.turn.started_ms) = (turn.0, started_ms);
         }
         open.turn.speech_ended_ms = Some(speech_ended_ms);
         open.ended = Some(ended);
@@ -170,6 +176,8 @@ impl Journal {
         if open.stages[4].is_some() {
             return;
         }
+        // The worker's word may be here before that of the one who fed it.
+        open.stages[3].get_or_insert(at.checked_sub(waited).unwrap_or(at));
         open.stages[4] = Some(at);
         let latencies = open.latencies();
         open.turn.latencies = latencies;
@@ -201,11 +209,22 @@ impl Journal {
     /// A clip is over, heard whole or not.
     pub(super) fn clip_over(&mut self, clip: ClipId, now: Instant) {
         let Some((turn, Some(started))) = self.clips.remove(&clip) else { return };
-        let (start, end) = (self.at(started), self.at(now));
+        let (start, end) = (self.at(started), self.at(self.paused.unwrap_or(now)));
         self.record.add_agent_speech(start, end);
         if let Some(open) = turn.and_then(|turn| self.turns.get_mut(&turn)) {
             open.turn.ended_ms = end;
         }
+    }
+
+    /// The caller spoke over the agent, which was faded out.
+    pub(super) fn paused(&mut self, at: Instant) {
+        self.paused = Some(at);
+        self.mark(at, MarkKind::BargeIn, "");
+    }
+
+    /// The agent goes on, or has other things to say.
+    pub(super) fn unpaused(&mut self) {
+        self.paused = None;
     }
 
     /// What the conversation itself has to tell.
@@ -216,22 +235,28 @@ impl Journal {
             Mark::TurnStarted { turn } => {
                 self.turns
                     .entry(*turn)
-                    .or_insert_with(|| OpenTurn { turn: Turn { started_ms: at_ms, ..Turn::default() }, ..OpenTurn::default() })
+                    // Of a turn that is keyed, not spoken, this is when the caller was done.
+                    .or_insert_with(|| OpenTurn {
+                        turn: Turn { started_ms: at_ms, ..Turn::default() },
+                        ended: Some(now),
+                        ..OpenTurn::default()
+                    })
                     .turn
                     .index = turn.0;
             }
             Mark::CallerSaid { turn, text } => {
+                let text = mask_keys(text, self.record.privacy);
                 tracing::debug!(target: TRANSCRIPT, call = self.call_id(), at_ms, turn = turn.0, text, "caller said");
                 let open = self.turns.entry(*turn).or_default();
                 open.turn.index = turn.0;
-                open.turn.caller_text.clone_from(text);
+                open.turn.caller_text = text;
             }
             Mark::AgentSaid { turn, text } => {
                 tracing::debug!(target: TRANSCRIPT, call = self.call_id(), at_ms, turn = turn.map(|turn| turn.0), text, "agent said");
                 self.agent_said(*turn, text, at_ms);
             }
-            Mark::ReplyAudible { .. } | Mark::Started { .. } => {}
-            Mark::BargeIn => self.mark(now, MarkKind::BargeIn, ""),
+            // The media told that one, with its time.
+            Mark::BargeIn | Mark::ReplyAudible { .. } | Mark::Started { .. } => {}
             Mark::Interrupted { turn } => {
                 self.metrics.barge_ins.inc();
                 tracing::info!(call = self.call_id(), at_ms, "the caller interrupted the agent");
@@ -253,10 +278,22 @@ impl Journal {
             }
             Mark::SilencePrompt { .. } => self.mark(now, MarkKind::SilencePrompt, ""),
             Mark::Tool { turn, call } => {
-                tracing::info!(call = self.call_id(), at_ms, turn = turn.0, tool = call.name(), "the model used a tool");
+                tracing::info!(
+                    call = self.call_id(),
+                    at_ms,
+                    turn = turn.0,
+                    tool = call.name(),
+                    "the model used a tool"
+                );
             }
             Mark::ToolRefused { turn, reason } => {
-                tracing::warn!(call = self.call_id(), at_ms, turn = turn.0, reason, "the model asked for what it may not");
+                tracing::warn!(
+                    call = self.call_id(),
+                    at_ms,
+                    turn = turn.0,
+                    reason,
+                    "the model asked for what it may not"
+                );
                 self.record.add_error(at_ms, "tool", reason);
             }
             Mark::OnHold { held } => {

@@ -1,4 +1,5 @@
-//! Takes FreeSWITCH's connections, exactly while a permit is free: a pod that can take no call has no open port, so the switch is refused at once and tries the next pod.
+//! Takes FreeSWITCH's connections, exactly while a permit is free: a pod that can take no call has no open port, so
+//! the switch is refused at once and tries the next pod.
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,7 +45,9 @@ pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener) {
             open = None;
         } else if open.is_none() {
             open = bind(address)
-                .inspect_err(|error| tracing::error!(%address, %error, "the ESL port could not be opened again; trying on"))
+                .inspect_err(
+                    |error| tracing::error!(%address, %error, "the ESL port could not be opened again; trying on"),
+                )
                 .ok();
         }
         tokio::select! {
@@ -69,7 +72,8 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, Socket
     }
 }
 
-/// The permit is taken before the first word is said; a connection that gets none is closed, and the switch goes on to the next pod.
+/// The permit is taken before the first word is said; a connection that gets none is closed, and the switch goes on to
+/// the next pod.
 fn admit(calls: &Arc<Calls>, socket: TcpStream, peer: SocketAddr) {
     let accepted = Instant::now();
     match calls.admission().try_admit(accepted) {

@@ -1,5 +1,5 @@
-//! One task tree a call: it takes the offer that FreeSWITCH brings, answers it with a media worker's address, and leads the conversation between
-//! media, backend and switch. Everything of a call ends with its task.
+//! One task tree a call: it takes the offer that FreeSWITCH brings, answers it with a media worker's address, and
+//! leads the conversation between media, backend and switch. Everything of a call ends with its task.
 
 mod connection;
 mod driver;
@@ -94,17 +94,22 @@ enum SetupError {
     Duplicate(#[from] DuplicateSession),
     #[error("expected the connection's local address, came: {0}")]
     LocalAddress(#[from] std::io::Error),
-    #[error("expected an SDP offer in the channel's data (variable_switch_r_sdp), came none; is inbound-bypass-media set on the profile?")]
+    #[error(
+        "expected an SDP offer in the channel's data (variable_switch_r_sdp), came none; is inbound-bypass-media set on the profile?"
+    )]
     NoOffer,
 }
 
 impl SetupError {
-    /// The reason as a metric's label, and the cause that the switch is given. With a passing failure it tries another pod.
+    /// The reason as a metric's label, and the cause that the switch is given. With a passing failure it tries another
+    /// pod.
     fn refusal(&self) -> (&'static str, HangupCause) {
         match self {
             Self::Offer(_) | Self::Answer(_) | Self::NoOffer => ("offer", HangupCause::IncompatibleDestination),
             Self::Worker(_) => ("media", HangupCause::NormalTemporaryFailure),
-            Self::Request(_) | Self::Duplicate(_) | Self::LocalAddress(_) => ("setup", HangupCause::NormalTemporaryFailure),
+            Self::Request(_) | Self::Duplicate(_) | Self::LocalAddress(_) => {
+                ("setup", HangupCause::NormalTemporaryFailure)
+            }
         }
     }
 }
@@ -124,8 +129,8 @@ impl Calls {
         Self { config, parts }
     }
 
-    /// Serves one connection from FreeSWITCH to its end. A panic in here is a bug of ours; it ends this call, and the permit, the stream and the
-    /// session go with it.
+    /// Serves one connection from FreeSWITCH to its end. A panic in here is a bug of ours; it ends this call, and the
+    /// permit, the stream and the session go with it.
     async fn serve(self: Arc<Self>, socket: TcpStream, permit: Permit, accepted: Instant) {
         let call = AssertUnwindSafe(self.call(socket, permit, accepted)).catch_unwind();
         if call.await.is_err() {

@@ -1,18 +1,19 @@
-//! Backend requests of one call: each turn's requests stand under one token, and what they answer comes back over one bounded channel.
-//! It decides nothing: what to ask, and what to make of the answer, is the conversation's matter.
+//! Backend requests of one call: each turn's requests stand under one token, and what they answer comes back over one
+//! bounded channel. It decides nothing: what to ask, and what to make of the answer, is the conversation's matter.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::audio::SampleRate;
 use crate::backend::{BackendError, ReplyPart, SessionInfo, VoiceBackend};
-use crate::turn::history::Message;
 use crate::turn::conversation::{ClipId, TurnId};
+use crate::turn::history::Message;
 use crate::worker::Utterance;
 
 /// Answers that may wait for the call's task. A full channel holds the backend's stream up, nothing else.
@@ -23,13 +24,29 @@ const PIECE_CHARS: usize = 1_024;
 /// What came of a request.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Transcribed { turn: TurnId, result: Result<String, BackendError> },
-    Reply { turn: TurnId, part: ReplyPart },
-    ReplyEnded { turn: TurnId, result: Result<(), BackendError> },
+    Transcribed {
+        turn: TurnId,
+        result: Result<String, BackendError>,
+    },
+    Reply {
+        turn: TurnId,
+        part: ReplyPart,
+    },
+    ReplyEnded {
+        turn: TurnId,
+        result: Result<(), BackendError>,
+    },
     /// The first audio of a clip came from the backend.
-    SpeechBegan { clip: ClipId, at: Instant },
+    SpeechBegan {
+        clip: ClipId,
+        at: Instant,
+    },
     /// No audio, or no more audio, of this clip can be had. `queued` says whether some of it came before.
-    SpeechFailed { clip: ClipId, queued: bool, error: BackendError },
+    SpeechFailed {
+        clip: ClipId,
+        queued: bool,
+        error: BackendError,
+    },
 }
 
 /// The requests of one call.
@@ -62,7 +79,7 @@ impl Requests {
         let backend = Arc::clone(&self.backend);
         let answers = self.answers.clone();
         self.spawn(turn, async move {
-            let result = backend.transcribe(&utterance.pcm, SampleRate::Hz16000).await;
+            let result = isolated(backend.transcribe(&utterance.pcm, SampleRate::Hz16000)).await;
             let _ = answers.send(Answer::Transcribed { turn, result }).await;
         });
     }
@@ -73,9 +90,9 @@ impl Requests {
         let session = Arc::clone(&self.session);
         let answers = self.answers.clone();
         self.spawn(turn, async move {
-            let result = match backend.generate(&text, &session, &history).await {
+            let result = match isolated(backend.generate(&text, &session, &history)).await {
                 Ok(mut reply) => loop {
-                    match reply.next().await {
+                    match isolated(async { reply.next().await.transpose() }).await.transpose() {
                         Some(Ok(ReplyPart::Text(text))) => {
                             for piece in pieces(&text) {
                                 let part = ReplyPart::Text(piece.to_owned());
@@ -114,6 +131,13 @@ impl Requests {
     }
 }
 
+/// Runs a backend's work so that a panic in it becomes an error of the request: the caller hears an apology, not silence.
+pub(super) async fn isolated<T>(work: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+    let panicked =
+        |_| Err(BackendError::invalid("expected an answer, but the backend failed by a fault of its own (panic)"));
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(panicked)
+}
+
 /// `text` in pieces of at most [`PIECE_CHARS`] characters.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
@@ -128,6 +152,13 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_backend_that_panics_is_a_backend_that_failed() {
+        let result: Result<(), _> = isolated(async { panic!("a bug in a backend") }).await;
+        assert_eq!(result.map_err(|error| error.kind()), Err(crate::backend::BackendErrorKind::Invalid));
+        assert_eq!(isolated(async { Ok(7) }).await, Ok(7));
+    }
 
     #[test]
     fn long_pieces_of_a_reply_are_cut_at_characters_and_nothing_is_lost() {

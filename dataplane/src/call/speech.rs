@@ -1,5 +1,5 @@
-//! The agent's voice of one call: asks the backend to speak the clips, the next one while the present one still comes, and feeds the media
-//! worker in the clips' order. It never decides what is said.
+//! The agent's voice of one call: asks the backend to speak the clips, the next one while the present one still comes,
+//! and feeds the media worker in the clips' order. It never decides what is said.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::requests::Answer;
+use super::requests::{Answer, isolated};
 use crate::audio::SampleRate;
 use crate::backend::{BackendError, VoiceBackend};
 use crate::turn::conversation::ClipId;
@@ -26,8 +26,8 @@ enum Source {
     Recording { rate: SampleRate, samples: Arc<[i16]> },
 }
 
-/// What a request for a clip yields: its chunks and how it ended.
-type Chunks = mpsc::Receiver<Result<(SampleRate, Arc<[i16]>), BackendError>>;
+/// Samples of a clip, or why there are no more.
+type Chunk = Result<(SampleRate, Arc<[i16]>), BackendError>;
 
 /// Speaks the clips of one call.
 pub(super) struct Voice {
@@ -72,7 +72,8 @@ impl Voice {
 
     fn queue(&mut self, clip: ClipId, source: Source) {
         if self.clips.try_send((clip, source)).is_err() {
-            let error = BackendError::unavailable(format!("expected at most {CLIPS} clips to be waiting, came one more"));
+            let error =
+                BackendError::unavailable(format!("expected at most {CLIPS} clips to be waiting, came one more"));
             let _ = self.answers.try_send(Answer::SpeechFailed { clip, queued: false, error });
         }
     }
@@ -86,7 +87,12 @@ fn start(
 ) -> mpsc::Sender<(ClipId, Source)> {
     let (clips, waiting) = mpsc::channel(CLIPS);
     let (ordered, feeding) = mpsc::channel(AHEAD - 1);
-    tokio::spawn(current.clone().run_until_cancelled_owned(ask(Arc::clone(backend), waiting, ordered, current.clone())));
+    tokio::spawn(current.clone().run_until_cancelled_owned(ask(
+        Arc::clone(backend),
+        waiting,
+        ordered,
+        current.clone(),
+    )));
     tokio::spawn(current.clone().run_until_cancelled_owned(feed(feeder.clone(), answers.clone(), feeding)));
     clips
 }
@@ -95,7 +101,7 @@ fn start(
 async fn ask(
     backend: Arc<dyn VoiceBackend>,
     mut waiting: mpsc::Receiver<(ClipId, Source)>,
-    ordered: mpsc::Sender<(ClipId, Chunks)>,
+    ordered: mpsc::Sender<(ClipId, mpsc::Receiver<Chunk>)>,
     current: CancellationToken,
 ) {
     while let Some((clip, source)) = waiting.recv().await {
@@ -107,11 +113,7 @@ async fn ask(
     }
 }
 
-async fn request(
-    backend: Arc<dyn VoiceBackend>,
-    source: Source,
-    chunks: mpsc::Sender<Result<(SampleRate, Arc<[i16]>), BackendError>>,
-) {
+async fn request(backend: Arc<dyn VoiceBackend>, source: Source, chunks: mpsc::Sender<Chunk>) {
     let text = match source {
         Source::Recording { rate, samples } => {
             let _ = chunks.send(Ok((rate, samples))).await;
@@ -119,9 +121,9 @@ async fn request(
         }
         Source::Backend(text) => text,
     };
-    match backend.speak(&text).await {
+    match isolated(backend.speak(&text)).await {
         Ok(mut speech) => {
-            while let Some(chunk) = speech.chunks.next().await {
+            while let Some(chunk) = isolated(async { speech.chunks.next().await.transpose() }).await.transpose() {
                 let failed = chunk.is_err();
                 if chunks.send(chunk.map(|samples| (speech.rate, samples.into()))).await.is_err() || failed {
                     return;
@@ -135,7 +137,11 @@ async fn request(
 }
 
 /// Hands the clips' chunks to the worker, one clip after the other, never more than it has room for.
-async fn feed(feeder: StreamFeeder, answers: mpsc::Sender<Answer>, mut feeding: mpsc::Receiver<(ClipId, Chunks)>) {
+async fn feed(
+    feeder: StreamFeeder,
+    answers: mpsc::Sender<Answer>,
+    mut feeding: mpsc::Receiver<(ClipId, mpsc::Receiver<Chunk>)>,
+) {
     while let Some((clip, mut chunks)) = feeding.recv().await {
         let (mut queued, mut failure) = (false, None);
         while let Some(chunk) = chunks.recv().await {

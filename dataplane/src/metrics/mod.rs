@@ -87,10 +87,8 @@ pub struct Metrics {
     pub takeovers: IntCounter,
     /// `sofia_phone_handovers_total`: calls handed to other pods at the end of a drain.
     pub handovers: IntCounter,
-    /// `sofia_phone_records_total`: call records delivered.
-    pub records: IntCounter,
-    /// `sofia_phone_records_failed_total`: call records lost.
-    pub records_failed: IntCounter,
+    records: IntCounter,
+    records_failed: IntCounter,
     /// `sofia_phone_log_lines_dropped_total`, set at scrape.
     log_lines_dropped: IntCounter,
 }
@@ -277,6 +275,12 @@ impl Metrics {
     /// The log lines dropped since the start; a lower count than before is ignored.
     pub fn set_log_lines_dropped(&self, count: u64) {
         self.log_lines_dropped.inc_by(count.saturating_sub(self.log_lines_dropped.get()));
+    }
+
+    /// The call records delivered and lost since the start; lower counts than before are ignored.
+    pub fn set_records(&self, delivered: u64, failed: u64) {
+        self.records.inc_by(delivered.saturating_sub(self.records.get()));
+        self.records_failed.inc_by(failed.saturating_sub(self.records_failed.get()));
     }
 
     /// The admin server answered a request.

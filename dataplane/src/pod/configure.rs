@@ -1,4 +1,5 @@
-//! From the settings to what each part is configured with. It translates and decides nothing; the settings were checked when they were read.
+//! From the settings to what each part is configured with. It translates and decides nothing; the settings were
+//! checked when they were read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use crate::audio::{Codec, SampleRate, VoiceSettings};
 use crate::backend::openai::{EndpointSettings, HttpSettings, OpenAiSettings, SpeechFormat};
 use crate::backend::resilience::{BackendObserver, BreakerSettings, CircuitState};
 use crate::backend::{
-    BackendErrorKind, BackendSettings, BackendsSettings, MockSettings, Resilient, ResilienceSettings, RetryPolicy,
+    BackendErrorKind, BackendSettings, BackendsSettings, MockSettings, ResilienceSettings, Resilient, RetryPolicy,
     SetupError, Stage, VoiceBackend, build,
 };
 use crate::call::CallsConfig;
@@ -20,7 +21,8 @@ use crate::settings::{self, BackendKind, CodecName, Endpoint, RetryKind, Setting
 use crate::turn::conversation::{ConversationSettings, Interruptions};
 use crate::turn::endpointing::EndpointingSettings;
 
-/// The channel variable that carries the shared token: the dialplan sends it from leg A to leg C as a SIP header of the switch's own call to itself.
+/// The channel variable that carries the shared token: the dialplan sends it from leg A to leg C as a SIP header of
+/// the switch's own call to itself.
 const TOKEN_VARIABLE: &str = "sip_h_X-Sofia-Token";
 /// No limit that a call reaches: what "let silence be" means to a timer.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
@@ -45,7 +47,7 @@ pub(super) fn calls(settings: &Settings) -> CallsConfig {
         echo_number: settings.echo_number.clone(),
         transfer_context: settings.transfer_context.clone(),
         privacy: privacy(settings),
-        pod: std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty()),
+        pod: settings.pod_name.clone(),
     }
 }
 
@@ -72,6 +74,8 @@ fn conversation(settings: &Settings) -> ConversationSettings {
         greeting: settings.greeting.clone().unwrap_or_default(),
         silence_prompt: settings.silence_prompt.clone().unwrap_or_default(),
         goodbye: settings.goodbye.clone().unwrap_or_default(),
+        transfer_phrase: settings.transfer_phrase.clone().unwrap_or_default(),
+        takeover_phrase: settings.takeover_phrase.clone(),
         interruptions,
         silence_prompt_after: settings.silence.unwrap_or(NEVER),
         max_silence_prompts: settings.max_silence_prompts,
@@ -101,6 +105,7 @@ pub(super) fn guard(settings: &Settings, metrics: &Arc<Metrics>, backend: Arc<dy
 fn openai(settings: &Settings) -> OpenAiSettings {
     let endpoint = |endpoint: &Endpoint| EndpointSettings {
         api_key: endpoint.api_key.clone(),
+        extra: endpoint.extra.clone(),
         ..EndpointSettings::new(endpoint.url.clone().unwrap_or_default(), &*endpoint.model, endpoint.timeout)
     };
     let mut openai = OpenAiSettings::default();

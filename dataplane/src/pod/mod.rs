@@ -1,4 +1,5 @@
-//! A pod's life: it starts the parts in their order, takes calls, drains when it is told to stop, and stops when the last call is gone.
+//! A pod's life: it starts the parts in their order, takes calls, drains when it is told to stop, and stops when the
+//! last call is gone.
 
 mod configure;
 
@@ -19,6 +20,7 @@ use crate::metrics::{Metrics, WorkerCounters};
 use crate::record::StartError;
 use crate::sessions::{Admission, Drain, DrainOutcome, Readiness, Registry};
 use crate::settings::Settings;
+use crate::telemetry;
 use crate::worker::{WorkerError, Workers, WorkersConfig};
 
 /// How long records may take to be delivered once the calls are over.
@@ -140,6 +142,12 @@ impl Pod {
         let drain = Drain::new(admission.clone(), settings.drain_deadline);
         let readiness = Readiness::new(admission.clone());
         let records = configure::records(&settings)?;
+        if let Some(records) = records.clone() {
+            metrics.at_scrape(move |metrics| {
+                let figures = records.figures();
+                metrics.set_records(figures.written + figures.posted, figures.failed + figures.dropped);
+            });
+        }
         let backend = Arc::new(backend);
         let stop = CancellationToken::new();
 
@@ -164,13 +172,15 @@ impl Pod {
                     version: env!("CARGO_PKG_VERSION"),
                 };
                 let listen = |source| PodError::Listen { address, purpose: "health, metrics and status", source };
-                let server = AdminServer::bind(address, admin::router(parts), ServerLimits::default()).await.map_err(listen)?;
+                let server =
+                    AdminServer::bind(address, admin::router(parts), ServerLimits::default()).await.map_err(listen)?;
                 let local = server.local_addr().map_err(listen)?;
                 Some((local, tokio::spawn(server.serve(stop.clone()))))
             }
         };
 
-        let listen = |source| PodError::Listen { address: settings.esl, purpose: "FreeSWITCH's connections (ESL)", source };
+        let listen =
+            |source| PodError::Listen { address: settings.esl, purpose: "FreeSWITCH's connections (ESL)", source };
         let listener = listener::bind(settings.esl).map_err(listen)?;
         let esl = listener.local_addr().map_err(listen)?;
         let guarded: Arc<dyn VoiceBackend> = Arc::clone(&backend) as _;
@@ -245,7 +255,9 @@ impl Pod {
 
 fn new_metrics(settings: &Settings) -> (Arc<Metrics>, Vec<Arc<WorkerCounters>>) {
     let counters: Vec<_> = (0..settings.rtp_workers).map(|_| Arc::new(WorkerCounters::new())).collect();
-    (Arc::new(Metrics::new(counters.clone(), Instant::now())), counters)
+    let metrics = Metrics::new(counters.clone(), Instant::now());
+    metrics.at_scrape(|metrics| metrics.set_log_lines_dropped(telemetry::dropped_lines()));
+    (Arc::new(metrics), counters)
 }
 
 /// Keeps the health page true about the backend.

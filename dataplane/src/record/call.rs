@@ -11,7 +11,7 @@
 //! {
 //!   "schema": 1,
 //!   "call_id": "0b8f…", "attempt": 1, "pod": "sofia-data-plane-7c9…",
-//!   "caller": "+••••678", "dialed": "1000", "codec": "G722",
+//!   "caller": "+491…78", "dialed": "1000", "codec": "G722",
 //!   "started_at": "2025-11-22T12:03:14.120Z", "answered_at": "…", "ended_at": "…",
 //!   "ending": "caller_hung_up",
 //!   "turns": [{
@@ -33,11 +33,14 @@
 //! }
 //! ```
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::names::{Privacy, mask_caller, mask_digits};
+use super::names::{Privacy, mask_digits};
 use super::waveform::Waveform;
+use crate::telemetry::shown_number;
 
 /// The version of the schema that this module writes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -424,7 +427,7 @@ impl CallRecord {
             call_id: bounded(call_id, &mut truncated),
             attempt: 1,
             pod: None,
-            caller: bounded(&mask_caller(caller, privacy), &mut truncated),
+            caller: bounded(&caller_shown(caller, privacy), &mut truncated),
             dialed: bounded(dialed, &mut truncated),
             codec: None,
             started_at,
@@ -511,6 +514,11 @@ impl CallRecord {
     }
 }
 
+/// The number as the log would show it; empty when it is withheld.
+fn caller_shown(caller: &str, privacy: Privacy) -> Cow<'_, str> {
+    if caller.trim().is_empty() { "".into() } else { shown_number(caller, privacy == Privacy::Shown) }
+}
+
 fn bounded(text: &str, truncated: &mut bool) -> String {
     match text.char_indices().nth(MAX_TEXT_CHARS) {
         None => text.to_owned(),
@@ -538,78 +546,4 @@ fn join(list: &mut Vec<Span>, start_ms: u64, end_ms: u64, truncated: &mut bool) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn begun() -> CallRecord {
-        let at = "2025-11-22T12:03:14.12Z".parse().unwrap();
-        CallRecord::new("0b8f", "+4915112345678", "1000", at, Privacy::Masked)
-    }
-
-    #[test]
-    fn a_record_comes_back_from_json_as_it_was() {
-        let record = super::super::page::sample::record();
-        let json = serde_json::to_string(&record).unwrap();
-        let read: CallRecord = serde_json::from_str(&json).unwrap();
-        assert_eq!(read, record);
-    }
-
-    #[test]
-    fn a_record_says_its_version_and_keeps_its_field_names() {
-        let mut record = begun();
-        record.mark_keys(40, MarkKind::Dtmf, "7");
-        record.close("2025-11-22T12:03:20Z".parse().unwrap(), Ending::CallerHungUp);
-        let json = serde_json::to_value(&record).unwrap();
-        assert_eq!(json["schema"], 1);
-        assert_eq!(json["caller"], "+••••678");
-        assert_eq!(json["started_at"], "2025-11-22T12:03:14.12Z");
-        assert_eq!(json["ending"], "caller_hung_up");
-        assert_eq!(json["marks"][0], serde_json::json!({"at_ms": 40, "kind": "dtmf", "detail": "•"}));
-        assert_eq!(json["recording"], serde_json::json!({"state": "off"}));
-        assert_eq!(record.duration_ms(), 5_880);
-    }
-
-    #[test]
-    fn a_reader_takes_a_newer_writers_record() {
-        let mut json = serde_json::to_value(begun()).unwrap();
-        json["mood"] = "cheerful".into();
-        json["marks"] = serde_json::json!([{"at_ms": 1, "kind": "sneeze", "detail": "loud"}]);
-        let read: CallRecord = serde_json::from_value(json).unwrap();
-        assert_eq!(read.marks[0].kind, MarkKind::Other);
-    }
-
-    #[test]
-    fn nothing_from_outside_makes_a_record_boundless() {
-        let mut record = begun();
-        for at_ms in 0..(MAX_ENTRIES as u64 + 50) {
-            record.mark(at_ms, MarkKind::Dtmf, "1");
-            record.add_caller_speech(at_ms * 10, at_ms * 10 + 5);
-        }
-        record.add_turn(Turn { agent_text: "ä".repeat(MAX_TEXT_CHARS * 3), ..Turn::default() });
-        assert_eq!(record.marks.len(), MAX_ENTRIES);
-        assert_eq!(record.speech.caller.len(), MAX_ENTRIES);
-        assert_eq!(record.turns[0].agent_text.chars().count(), MAX_TEXT_CHARS + 1);
-        assert!(record.truncated);
-    }
-
-    #[test]
-    fn speech_that_goes_on_is_one_span() {
-        let mut record = begun();
-        record.add_agent_speech(100, 200);
-        record.add_agent_speech(200, 350);
-        record.add_agent_speech(500, 400);
-        let spans = [Span { start_ms: 100, end_ms: 350 }, Span { start_ms: 500, end_ms: 500 }];
-        assert_eq!(record.speech.agent, spans);
-    }
-
-    #[test]
-    fn the_median_wait_is_one_that_was() {
-        let mut record = begun();
-        assert_eq!(record.median_wait_ms(), None);
-        for total_ms in [900, 1400, 1000, 5000] {
-            let latencies = Latencies { total_ms: Some(total_ms), ..Latencies::default() };
-            record.add_turn(Turn { latencies, ..Turn::default() });
-        }
-        assert_eq!(record.median_wait_ms(), Some(1000));
-    }
-}
+mod tests;

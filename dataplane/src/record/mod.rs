@@ -24,7 +24,7 @@ pub use call::{
     RecordingNote, RtpFigures, SCHEMA_VERSION, Span, Speech, Turn,
 };
 pub use deliver::{Delivery, DeliveryFigures, DeliverySettings, QueueFull, StartError};
-pub use names::{Privacy, file_stem, mask_caller, mask_digits};
+pub use names::{Privacy, file_stem, mask_digits, mask_keys};
 pub use page::draw;
 pub use post::{PostError, PostTarget};
 pub use stereo::{RECORDING_RATE_HZ, Recording, StereoRecorder};

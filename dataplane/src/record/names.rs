@@ -1,10 +1,8 @@
-//! Names that come from outside, made fit for a record: callers masked, file names safe. Never looks anything up.
+//! Names that come from outside, made fit for a record: keys masked, file names safe. Never looks anything up.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What stands for characters that are not shown. Always as many, so that it does not tell how many there were.
-const HIDDEN: &str = "••••";
 /// How much of a call's id goes into its file name.
 const MAX_ID_CHARS: usize = 80;
 
@@ -12,37 +10,11 @@ const MAX_ID_CHARS: usize = 80;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Privacy {
-    /// The last three digits of a number; no keys. The default.
+    /// Numbers as the log masks them, see [`crate::telemetry::mask_number`]; no keys. The default.
     #[default]
     Masked,
     /// Everything as it came.
     Shown,
-}
-
-/// `caller` as a record shows it: of a number its last three digits, of a name its first letter, of a number of fewer
-/// than seven digits (an extension) nothing.
-///
-/// ```
-/// # use sofia_dataplane::record::{mask_caller, Privacy};
-/// assert_eq!(mask_caller("+49 30 1234567", Privacy::Masked), "+••••567");
-/// assert_eq!(mask_caller("1001", Privacy::Masked), "••••");
-/// assert_eq!(mask_caller("alice", Privacy::Masked), "a••••");
-/// assert_eq!(mask_caller("1001", Privacy::Shown), "1001");
-/// ```
-#[must_use]
-pub fn mask_caller(caller: &str, privacy: Privacy) -> String {
-    let caller = caller.trim();
-    if privacy == Privacy::Shown || caller.is_empty() || caller.eq_ignore_ascii_case("anonymous") {
-        return caller.to_owned();
-    }
-    let digits: Vec<char> = caller.chars().filter(char::is_ascii_digit).collect();
-    let is_number = caller.chars().all(|c| c.is_ascii_digit() || "+-.()/ ".contains(c));
-    if !is_number {
-        return caller.chars().next().map_or_else(String::new, |first| format!("{first}{HIDDEN}"));
-    }
-    let sign = if caller.starts_with('+') { "+" } else { "" };
-    let shown: String = if digits.len() >= 7 { digits[digits.len() - 3..].iter().collect() } else { String::new() };
-    format!("{sign}{HIDDEN}{shown}")
 }
 
 /// Keys that were pressed, as a record shows them: often a PIN.
@@ -52,6 +24,23 @@ pub fn mask_digits(digits: &str, privacy: Privacy) -> String {
         Privacy::Masked => "•".repeat(digits.chars().count().min(64)),
         Privacy::Shown => digits.to_owned(),
     }
+}
+
+/// A caller's words with the keys in them, `[DTMF: 12#]`, as a record shows them. Spoken words hold no square brackets.
+#[must_use]
+pub fn mask_keys(text: &str, privacy: Privacy) -> String {
+    const BEFORE: &str = "[DTMF: ";
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((words, keys)) = rest.split_once(BEFORE) {
+        let (keys, behind) = keys.split_at(keys.find(']').unwrap_or(keys.len()));
+        masked.push_str(words);
+        masked.push_str(BEFORE);
+        masked.push_str(&mask_digits(keys, privacy));
+        rest = behind;
+    }
+    masked.push_str(rest);
+    masked
 }
 
 /// The file name, without extension, of a call's record: when it began and its id, so that a folder sorts by time.
@@ -75,15 +64,18 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_masked_number_keeps_its_last_three_digits_and_hides_its_length() {
-        assert_eq!(mask_caller("+4915112345678", Privacy::Masked), "+••••678");
-        assert_eq!(mask_caller("030 / 123-4567", Privacy::Masked), "••••567");
-        assert_eq!(mask_caller("110", Privacy::Masked), "••••");
-        assert_eq!(mask_caller("sip:alice@example.org", Privacy::Masked), "s••••");
-        assert_eq!(mask_caller("anonymous", Privacy::Masked), "anonymous");
-        assert_eq!(mask_caller("", Privacy::Masked), "");
+    fn keys_are_hidden_unless_shown() {
         assert_eq!(mask_digits("1234#", Privacy::Masked), "•••••");
         assert_eq!(mask_digits("1234#", Privacy::Shown), "1234#");
+    }
+
+    #[test]
+    fn keys_among_words_are_masked_and_the_words_are_not() {
+        let said = "my code is [DTMF: 84#] no [DTMF: 12] 7";
+        assert_eq!(mask_keys(said, Privacy::Masked), "my code is [DTMF: •••] no [DTMF: ••] 7");
+        assert_eq!(mask_keys(said, Privacy::Shown), said);
+        assert_eq!(mask_keys("[DTMF: 84", Privacy::Masked), "[DTMF: ••");
+        assert_eq!(mask_keys("no keys", Privacy::Masked), "no keys");
     }
 
     #[test]
@@ -102,12 +94,6 @@ mod tests {
             prop_assert!(name.len() < 120);
             prop_assert!(name.starts_with("19700101T000000Z-"));
             prop_assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
-        }
-
-        #[test]
-        fn no_masked_number_shows_more_than_three_digits(number in "\\+?[0-9 ]{0,30}") {
-            let shown = mask_caller(&number, Privacy::Masked).chars().filter(char::is_ascii_digit).count();
-            prop_assert!(shown <= 3);
         }
     }
 }

@@ -23,7 +23,7 @@ pub mod sender;
 pub mod source;
 
 #[cfg(test)]
-mod network;
+pub(crate) mod network;
 
 pub use dtmf::{DtmfDigit, DtmfReceiver, DtmfSender};
 pub use jitter::{JitterBuffer, JitterSettings, Popped, Pushed};

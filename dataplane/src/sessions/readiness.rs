@@ -1,4 +1,4 @@
-//! Readiness: whether new calls should be sent here. Derived from the permits and a few switches; decides nothing itself.
+//! Readiness: whether new calls should be sent here. Derived from the permits; decides nothing itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +14,6 @@ pub enum NotReady {
     Starting,
     /// Full, or was full and has not come down to the low-water mark.
     Full,
-    /// The speech backend can't be reached.
-    Backend,
 }
 
 impl NotReady {
@@ -25,40 +23,27 @@ impl NotReady {
             Self::Draining => "draining",
             Self::Starting => "starting",
             Self::Full => "full",
-            Self::Backend => "backend",
         }
     }
 }
 
-/// Whether new calls should be sent here. Clones share the switches.
+/// Whether new calls should be sent here. Clones share the switch. A backend that is away does not count: it is away for
+/// the other pods too, and callers hear an apology here rather than nothing anywhere.
 #[derive(Clone)]
 pub struct Readiness {
     admission: Admission,
-    switches: Arc<Switches>,
-}
-
-struct Switches {
-    started: AtomicBool,
-    backend: AtomicBool,
+    started: Arc<AtomicBool>,
 }
 
 impl Readiness {
-    /// Not ready, because still starting; the backend is taken for good until someone says otherwise.
+    /// Not ready, because still starting.
     pub fn new(admission: Admission) -> Self {
-        Self {
-            admission,
-            switches: Arc::new(Switches { started: AtomicBool::new(false), backend: AtomicBool::new(true) }),
-        }
+        Self { admission, started: Arc::new(AtomicBool::new(false)) }
     }
 
     /// Says that listener and workers are up.
     pub fn set_started(&self) {
-        self.switches.started.store(true, Ordering::Release);
-    }
-
-    /// Says whether the backend can be reached.
-    pub fn set_backend(&self, reachable: bool) {
-        self.switches.backend.store(reachable, Ordering::Release);
+        self.started.store(true, Ordering::Release);
     }
 
     /// Checks now; of several reasons, the one that lasts longest.
@@ -69,12 +54,10 @@ impl Readiness {
         let state = self.admission.state();
         if state.draining {
             Err(NotReady::Draining)
-        } else if !self.switches.started.load(Ordering::Acquire) {
+        } else if !self.started.load(Ordering::Acquire) {
             Err(NotReady::Starting)
         } else if !state.accepting || state.recovering {
             Err(NotReady::Full)
-        } else if !self.switches.backend.load(Ordering::Acquire) {
-            Err(NotReady::Backend)
         } else {
             Ok(())
         }
@@ -90,7 +73,7 @@ mod tests {
     use crate::settings::CallLimits;
 
     #[test]
-    fn a_pod_is_ready_once_started_and_while_there_is_room_and_a_backend() {
+    fn a_pod_is_ready_once_started_and_while_there_is_room() {
         let now = Instant::now();
         let limits = CallLimits {
             max_sessions: 2,
@@ -103,9 +86,6 @@ mod tests {
         assert_eq!(readiness.check(), Err(NotReady::Starting));
         readiness.set_started();
         assert_eq!(readiness.check(), Ok(()));
-        readiness.set_backend(false);
-        assert_eq!(readiness.check(), Err(NotReady::Backend));
-        readiness.set_backend(true);
         let calls = [admission.try_admit(now).expect("free"), admission.try_admit(now).expect("free")];
         assert_eq!(readiness.check(), Err(NotReady::Full));
         let [first, second] = calls;

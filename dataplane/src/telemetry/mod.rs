@@ -7,7 +7,7 @@ mod number;
 mod writer;
 
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -38,21 +38,23 @@ pub enum TelemetryError {
 #[must_use = "the log ends when this is dropped"]
 pub struct Telemetry {
     queues: Vec<LogQueue>,
-    dropped: Arc<DroppedLines>,
 }
 
 impl Telemetry {
-    /// Lines that were dropped since the start, for the metrics.
-    pub fn dropped(&self) -> Arc<DroppedLines> {
-        Arc::clone(&self.dropped)
-    }
-
     /// Writes what is queued, waiting a second at most for each output.
     pub fn flush(&self) {
         for queue in &self.queues {
             queue.flush();
         }
     }
+}
+
+/// The process's count of dropped lines, once it has a log.
+static DROPPED: OnceLock<Arc<DroppedLines>> = OnceLock::new();
+
+/// Log lines that were dropped since the process's log was started; 0 without one.
+pub fn dropped_lines() -> u64 {
+    DROPPED.get().map_or(0, |dropped| dropped.count())
 }
 
 /// Starts the process's log as the settings say, and logs panics too: a panic is a bug, and its place belongs in the log.
@@ -72,7 +74,8 @@ pub fn init(settings: &Settings) -> Result<Telemetry, TelemetryError> {
     let filter = EnvFilter::try_new(&settings.log_filter)?;
     tracing_subscriber::registry().with(layers).with(filter).try_init()?;
     log_panics();
-    Ok(Telemetry { queues, dropped })
+    DROPPED.get_or_init(|| dropped);
+    Ok(Telemetry { queues })
 }
 
 /// One output of the log.

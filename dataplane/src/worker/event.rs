@@ -1,4 +1,5 @@
-//! What crosses the border between a call's task and its media worker: what to open, what to do, what happened. Plain data, no behaviour.
+//! What crosses the border between a call's task and its media worker: what to open, what to do, what happened. Plain
+//! data, no behaviour.
 
 use std::time::{Duration, Instant};
 
@@ -138,7 +139,8 @@ pub enum MediaEvent {
     },
     /// Audio of both directions, only where [`StreamSpec::record`] is set.
     Recorded(RecordedFrame),
-    /// The stream failed by a fault of ours and is gone; the call should end with an apology that it can no longer speak.
+    /// The stream failed by a fault of ours and is gone; the call should end with an apology that it can no longer
+    /// speak.
     Failed,
 }
 

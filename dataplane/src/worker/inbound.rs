@@ -1,5 +1,5 @@
-//! What a stream receives: packets in any order become a steady flow of samples, one packet time after the other, with holes concealed and keys told. Sans-IO: bytes
-//! and instants come in as arguments.
+//! What a stream receives: packets in any order become a steady flow of samples, one packet time after the other, with
+//! holes concealed and keys told. Sans-IO: bytes and instants come in as arguments.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 use super::event::MediaEvent;
 use crate::audio::{Codec, ComfortNoise, Concealer, Decoder, QualityMeter, Resampler, SampleRate};
 use crate::metrics::WorkerCounters;
-use crate::rtp::{Arrival, DtmfReceiver, JitterBuffer, JitterSettings, Popped, Pushed, ReceiveQuality, RtpPacket, Source};
+use crate::rtp::{
+    Arrival, DtmfReceiver, JitterBuffer, JitterSettings, Popped, Pushed, ReceiveQuality, RtpPacket, Source,
+};
 use crate::sdp::NegotiatedMedia;
 
 /// With nothing heard for so long the call is told: on hold, or a path that is dead in this direction.
-const SILENT_AFTER: Duration = Duration::from_millis(1_500);
+/// Longer than an agent takes to answer, so that a caller whose telephone sends nothing in pauses is not taken to be on
+/// hold while waiting.
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(4);
 
 /// The receiving half of a stream.
 pub(super) struct Inbound {
@@ -166,7 +170,7 @@ impl Inbound {
         self.to_engine.process(&self.leg, &mut self.engine);
         self.quality.push(&self.engine);
         let since = self.last_packet.unwrap_or(self.opened);
-        if !self.silent && now.saturating_duration_since(since) >= SILENT_AFTER {
+        if !self.silent && !self.discontinuous && now.saturating_duration_since(since) >= SILENT_AFTER {
             self.silent = true;
             tell(MediaEvent::Silent { since });
         }

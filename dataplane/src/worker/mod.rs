@@ -1,5 +1,5 @@
-//! The media plane: one OS thread a core, each the owner of one UDP port and of all its calls' RTP. A call's task opens a stream, tells it what to play and
-//! hears what happened; neither side ever waits for the other.
+//! The media plane: one OS thread a core, each the owner of one UDP port and of all its calls' RTP. A call's task
+//! opens a stream, tells it what to play and hears what happened; neither side ever waits for the other.
 
 mod event;
 mod inbound;
@@ -27,8 +27,8 @@ use crate::audio::SampleRate;
 use crate::metrics::WorkerCounters;
 use crate::turn::conversation::ClipId;
 
-pub use event::{MediaEvent, MediaReport, RecordedFrame, StreamMode, StreamSeed, StreamSpec, Utterance};
 use event::Instruction;
+pub use event::{MediaEvent, MediaReport, RecordedFrame, StreamMode, StreamSeed, StreamSpec, Utterance};
 use playout::Gauge;
 
 /// Commands that may wait for a worker, which takes them all every millisecond or so.
@@ -54,7 +54,9 @@ enum Command {
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// A worker's port could not be bound.
-    #[error("expected to bind UDP {address} for media worker {worker}, came: {source}; is another pod on this host using the port range?")]
+    #[error(
+        "expected to bind UDP {address} for media worker {worker}, came: {source}; is another pod on this host using the port range?"
+    )]
     Bind {
         /// Which worker, from 0.
         worker: usize,
@@ -113,7 +115,8 @@ impl Workers {
             let (rtp, rtcp) = bind_pair(config, index)?;
             let start = |source| WorkerError::Start { worker: index, source };
             let port = rtp.local_addr().map_err(start)?.port();
-            let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(|e| start(e.into()))?;
+            let wake =
+                EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(|e| start(e.into()))?;
             let (commands, receiver) = sync_channel(COMMANDS);
             let worker = Arc::new(Worker {
                 index,
@@ -139,7 +142,8 @@ impl Workers {
         self.workers.iter().map(|worker| worker.port)
     }
 
-    /// Chooses the worker with the fewest streams for a new one. Its port goes into the SDP answer; [`Place::open`] then begins.
+    /// Chooses the worker with the fewest streams for a new one. Its port goes into the SDP answer; [`Place::open`]
+    /// then begins.
     pub fn place(&self) -> Place {
         let worker = self
             .workers
@@ -281,13 +285,14 @@ impl StreamHandle {
         self.feeder.instruct(Instruction::Resume);
     }
 
-    /// Says whether the caller's speech may stop the agent from now on; where it may not, nothing is faded and no barge-in told.
+    /// Says whether the caller's speech may stop the agent from now on; where it may not, nothing is faded and no
+    /// barge-in told.
     pub fn set_interruptible(&self, interruptible: bool) {
         self.feeder.instruct(Instruction::SetInterruptible(interruptible));
     }
 
-    /// Throws all clips up to `through` away, those too that were given but have not come yet; each that came is told as
-    /// [`MediaEvent::ClipCut`].
+    /// Throws all clips up to `through` away, those too that were given but have not come yet; each that came is told
+    /// as [`MediaEvent::ClipCut`].
     pub fn clear(&self, through: ClipId) {
         self.feeder.instruct(Instruction::Clear { through });
     }

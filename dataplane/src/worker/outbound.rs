@@ -1,5 +1,5 @@
-//! What a stream sends: one packet for each packet time, with the agent's audio, keys, echo or silence, and the schedule of these packets. Sans-IO: it writes
-//! into an outbox and never reads a clock.
+//! What a stream sends: one packet for each packet time, with the agent's audio, keys, echo or silence, and the
+//! schedule of these packets. Sans-IO: it writes into an outbox and never reads a clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,8 @@ use crate::rtp::dtmf::DtmfTick;
 use crate::rtp::{DtmfSender, RtpSender};
 use crate::sdp::NegotiatedMedia;
 
-/// A worker that was held up for longer than this many packet times does not send what it missed in a burst: the timestamps jump, as the time did.
+/// A worker that was held up for longer than this many packet times does not send what it missed in a burst: the
+/// timestamps jump, as the time did.
 const LONGEST_BURST: u32 = 3;
 
 /// The sending half of a stream.
@@ -25,8 +26,8 @@ pub(super) struct Outbound {
     dtmf: Option<DtmfSender>,
     /// When the next packet is to be sent.
     due: Instant,
-    /// How much earlier than the call's own rhythm packets are being sent, because a reply's first one did not wait for it. Made up for by
-    /// the first silence that follows.
+    /// How much earlier than the call's own rhythm packets are being sent, because a reply's first one did not wait
+    /// for it. Made up for by the first silence that follows.
     ahead: Duration,
     /// The latest frame at the leg's rate.
     frame: Vec<f32>,
@@ -68,7 +69,8 @@ impl Outbound {
         self.media.codec.audio_rate()
     }
 
-    /// There is something to say after silence: the next packet leaves now, not with the next beat. Says whether that is news.
+    /// There is something to say after silence: the next packet leaves now, not with the next beat. Says whether that
+    /// is news.
     pub(super) fn hasten(&mut self, now: Instant) -> bool {
         if self.ahead > Duration::ZERO || self.due <= now {
             return false;
@@ -84,7 +86,8 @@ impl Outbound {
         dtmf.queue(digits).is_ok()
     }
 
-    /// Writes the packet that is due, and says for when it was due. `echo` is what is sent instead of the clips, where it is there.
+    /// Writes the packet that is due, and says for when it was due. `echo` is what is sent instead of the clips, where
+    /// it is there.
     pub(super) fn send(
         &mut self,
         now: Instant,
@@ -100,7 +103,13 @@ impl Outbound {
             self.sender.skip(units.wrapping_mul(missed));
             self.due += self.ptime.saturating_mul(missed);
         }
+        let key = self.key();
         let sounding = match echo {
+            // The clips wait for the keys: what they would say meanwhile would be heard by nobody.
+            _ if key != DtmfTick::Idle => {
+                self.frame.fill(0.0);
+                false
+            }
             Some(heard) => {
                 let length = heard.len().min(self.frame.len());
                 self.frame[..length].copy_from_slice(&heard[..length]);
@@ -120,37 +129,38 @@ impl Outbound {
             self.quality.push(&self.frame);
         }
         if self.media.direction.sends() {
-            self.write(units, outbox);
+            self.write(key, units, outbox);
         } else {
             self.sender.skip(units);
         }
         self.due += self.ptime;
-        if !sounding && self.ahead > Duration::ZERO {
+        if !sounding && key == DtmfTick::Idle && self.ahead > Duration::ZERO {
             // Back into the rhythm: the silence may be longer by what the speech came early.
             self.due += std::mem::take(&mut self.ahead);
         }
         due
     }
 
-    fn write(&mut self, units: u32, outbox: &mut Outbox) {
-        let Self { media, sender, encoder, dtmf, frame, payload, packets, .. } = self;
-        let tick = dtmf.as_mut().map_or(DtmfTick::Idle, |dtmf| dtmf.tick(sender.timestamp()));
-        match (tick, media.dtmf) {
-            (DtmfTick::Packet(key), Some(format)) => {
-                let header = sender.event(format.payload_type, key.timestamp, key.marker, key.payload.len());
-                outbox.push(media.remote, |out| {
-                    header.write(out);
-                    out.extend_from_slice(&key.payload);
-                });
-                sender.skip(units);
-                *packets += 1;
-                return;
-            }
-            (DtmfTick::Gap, _) => {
-                sender.skip(units);
-                return;
-            }
-            _ => {}
+    /// What there is of keys for this packet time.
+    fn key(&mut self) -> DtmfTick {
+        let timestamp = self.sender.timestamp();
+        let dtmf = self.dtmf.as_mut().filter(|_| self.media.direction.sends());
+        dtmf.map_or(DtmfTick::Idle, |dtmf| dtmf.tick(timestamp))
+    }
+
+    fn write(&mut self, key: DtmfTick, units: u32, outbox: &mut Outbox) {
+        let Self { media, sender, encoder, frame, payload, packets, .. } = self;
+        // In the pauses between keys silence is sent, not nothing: a few of them are longer than a switch waits before
+        // it takes the pod for lost.
+        if let (DtmfTick::Packet(key), Some(format)) = (key, media.dtmf) {
+            let header = sender.event(format.payload_type, key.timestamp, key.marker, key.payload.len());
+            outbox.push(media.remote, |out| {
+                header.write(out);
+                out.extend_from_slice(&key.payload);
+            });
+            sender.skip(units);
+            *packets += 1;
+            return;
         }
         payload.clear();
         encoder.encode(frame, payload);

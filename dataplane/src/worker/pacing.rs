@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// Upper bounds of the buckets, in microseconds; what is later than the last is in a bucket of its own.
-const BOUNDS_US: [u32; 15] = [50, 100, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000, 100_000];
+const BOUNDS_US: [u32; 15] =
+    [50, 100, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000, 100_000];
 
 /// Counts of sending times against schedule.
 #[derive(Debug, Clone, Default)]

@@ -1,5 +1,5 @@
-//! The agent's side of a stream: clips in their order, at whatever rate they come, turned into samples at the leg's rate, a frame at a time.
-//! It pauses with a fade when the caller interrupts. It never looks at packets or clocks.
+//! The agent's side of a stream: clips in their order, at whatever rate they come, turned into samples at the leg's
+//! rate, a frame at a time. It pauses with a fade when the caller interrupts. It never looks at packets or clocks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -177,7 +177,11 @@ impl Playout {
     pub(super) fn clear(&mut self, through: ClipId, mut change: impl FnMut(ClipChange)) {
         for clip in self.clips.drain(..) {
             self.gauge.take(clip.duration(clip.came - clip.played));
-            change(ClipChange::Cut { clip: clip.id, played: clip.duration(clip.played), came: clip.duration(clip.came) });
+            change(ClipChange::Cut {
+                clip: clip.id,
+                played: clip.duration(clip.played),
+                came: clip.duration(clip.came),
+            });
         }
         self.cleared = Some(through);
         self.ready.clear();
@@ -185,7 +189,8 @@ impl Playout {
         self.resume();
     }
 
-    /// Fills `frame` (samples at the leg's rate) with what comes next, silence where nothing does. Says whether there was any sound.
+    /// Fills `frame` (samples at the leg's rate) with what comes next, silence where nothing does. Says whether there
+    /// was any sound.
     pub(super) fn fill(&mut self, frame: &mut [f32], mut change: impl FnMut(ClipChange)) -> bool {
         if self.state == State::Paused {
             frame.fill(0.0);
@@ -214,7 +219,8 @@ impl Playout {
             }
             let id = clip.id;
             self.clips.pop_front();
-            // What the filter still holds of the clip comes out with the next clip's first samples, or is too little to be missed.
+            // What the filter still holds of the clip comes out with the next clip's first samples, or is too little
+            // to be missed.
             change(ClipChange::Ended(id));
             return true;
         }

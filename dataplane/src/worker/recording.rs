@@ -1,5 +1,5 @@
-//! Brings what was heard and what was said at the same time together, for the recording: both at 16 kHz, in pieces of equal length. It keeps at most a
-//! moment of either.
+//! Brings what was heard and what was said at the same time together, for the recording: both at 16 kHz, in pieces of
+//! equal length. It keeps at most a moment of either.
 
 use crate::audio::{Resampler, SampleRate, pcm};
 

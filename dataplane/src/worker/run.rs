@@ -1,5 +1,5 @@
-//! A worker's thread: it waits, takes commands, reads packets, serves the streams that are due and sends what they made. It is the only owner
-//! of its sockets and of its streams, so the packet path takes no lock.
+//! A worker's thread: it waits, takes commands, reads packets, serves the streams that are due and sends what they
+//! made. It is the only owner of its sockets and of its streams, so the packet path takes no lock.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -21,13 +21,15 @@ use super::{Command, StreamKey, Worker};
 use crate::metrics::WorkerCounters;
 use crate::rtp::packet::is_rtcp;
 
-/// With fewer streams than this a packet wakes the worker at once. With more, packets are read when a stream is due, every millisecond or so:
-/// a batch then serves many, and nothing waits longer for it.
+/// With fewer streams than this a packet wakes the worker at once. With more, packets are read when a stream is due,
+/// every millisecond or so: a batch then serves many, and nothing waits longer for it.
 const FEW_STREAMS: usize = 16;
 /// How long an idle worker sleeps before it shows that it lives.
 const IDLE: Duration = Duration::from_secs(1);
 /// Batches read in a row before streams are served again.
 const BATCHES: usize = 64;
+/// A packet that leaves so late is late for its own frame: the worker does not keep up, or was not let run.
+const OVERRUN: Duration = Duration::from_millis(20);
 /// Longest RTCP packet that is read, in bytes.
 const RTCP_BYTES: usize = 1_500;
 
@@ -141,9 +143,7 @@ impl Runner {
 
     fn remove(&mut self, key: StreamKey) -> Option<Box<Stream>> {
         let mut stream = self.streams.remove(&key)?;
-        for (addresses, address) in
-            [(&mut self.by_rtp, stream.remote()), (&mut self.by_rtcp, stream.remote_rtcp())]
-        {
+        for (addresses, address) in [(&mut self.by_rtp, stream.remote()), (&mut self.by_rtcp, stream.remote_rtcp())] {
             if addresses.get(&address) == Some(&key) {
                 addresses.remove(&address);
             }
@@ -207,7 +207,10 @@ impl Runner {
                     }
                 }
                 Err(_) => {
-                    tracing::error!(worker = self.worker.index, "a stream failed by a fault in its processing and was closed");
+                    tracing::error!(
+                        worker = self.worker.index,
+                        "a stream failed by a fault in its processing and was closed"
+                    );
                     stream.tell(MediaEvent::Failed);
                     self.remove(key);
                 }
@@ -222,6 +225,9 @@ impl Runner {
             for (key, due) in self.served.drain(..) {
                 let error = now.saturating_duration_since(due);
                 self.counters.observe_pacing(error);
+                if error > OVERRUN {
+                    self.counters.tick_overruns.fetch_add(1, Ordering::Relaxed);
+                }
                 if let Some(stream) = self.streams.get_mut(&key) {
                     stream.paced(error);
                 }

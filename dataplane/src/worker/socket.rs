@@ -1,4 +1,5 @@
-//! A worker's UDP sockets: RTP in batches (`recvmmsg`, `sendmmsg`), RTCP one by one. It moves datagrams and never looks into them.
+//! A worker's UDP sockets: RTP in batches (`recvmmsg`, `sendmmsg`), RTCP one by one. It moves datagrams and never
+//! looks into them.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -10,10 +11,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// Datagrams moved by one system call.
 const BATCH: usize = 32;
-/// Largest datagram that is read whole, in bytes: an Ethernet frame's worth. RTP audio stays far below; what is longer arrives cut and
-/// fails to parse.
+/// Largest datagram that is read whole, in bytes: an Ethernet frame's worth. RTP audio stays far below; what is longer
+/// arrives cut and fails to parse.
 const DATAGRAM_BYTES: usize = 1_500;
-/// Socket buffers asked for, in bytes: a thousand calls' packets for about 100 ms. The kernel may grant less (`net.core.rmem_max`).
+/// Socket buffers asked for, in bytes: a thousand calls' packets for about 100 ms. The kernel may grant less
+/// (`net.core.rmem_max`).
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
 /// Binds a non-blocking UDP socket on `address`; an IPv6 wildcard takes IPv4 too.
@@ -58,6 +60,17 @@ impl Outbox {
         self.bytes.clear();
         self.packets.clear();
     }
+
+    /// What would be sent, with its destinations.
+    #[cfg(test)]
+    pub(super) fn take(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
+        let mut start = 0;
+        let datagram =
+            |(end, to): (usize, SocketAddr)| (to, self.bytes[std::mem::replace(&mut start, end)..end].to_vec());
+        let taken = self.packets.drain(..).map(datagram).collect();
+        self.bytes.clear();
+        taken
+    }
 }
 
 /// The RTP socket of one worker with the buffers of its batches.
@@ -89,8 +102,8 @@ impl RtpSocket {
         }
     }
 
-    /// Reads what has arrived, at most one batch, and hands each datagram over with its sender. Says how many there were; fewer than
-    /// [`RtpSocket::BATCH`] means that the socket is empty.
+    /// Reads what has arrived, at most one batch, and hands each datagram over with its sender. Says how many there
+    /// were; fewer than [`RtpSocket::BATCH`] means that the socket is empty.
     pub(super) fn receive(&mut self, mut each: impl FnMut(SocketAddr, &[u8])) -> io::Result<usize> {
         let mut chunks = self.buffers.chunks_exact_mut(DATAGRAM_BYTES);
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
@@ -118,8 +131,8 @@ impl RtpSocket {
     /// Messages in a full batch.
     pub(super) const BATCH: usize = BATCH;
 
-    /// Sends all that is in `outbox` and empties it. A packet that the kernel refuses is counted and let go: audio has no use for a
-    /// late copy.
+    /// Sends all that is in `outbox` and empties it. A packet that the kernel refuses is counted and let go: audio has
+    /// no use for a late copy.
     pub(super) fn flush(&mut self, outbox: &mut Outbox) -> Flushed {
         let mut flushed = Flushed::default();
         let mut next = 0;
@@ -187,9 +200,7 @@ mod tests {
     use super::*;
 
     fn pair(from: &str, to: &str) -> (RtpSocket, RtpSocket) {
-        let open = |address: &str| {
-            RtpSocket::new(bind(address.parse().expect("an address")).expect("a free port"))
-        };
+        let open = |address: &str| RtpSocket::new(bind(address.parse().expect("an address")).expect("a free port"));
         (open(from), open(to))
     }
 

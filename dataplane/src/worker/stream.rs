@@ -1,5 +1,5 @@
-//! One call's media: what it hears, what it says, and the turns between the two. Sans-IO: packets and instants in, packets and events out; the worker owns
-//! the socket and the clock.
+//! One call's media: what it hears, what it says, and the turns between the two. Sans-IO: packets and instants in,
+//! packets and events out; the worker owns the socket and the clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -158,7 +158,9 @@ impl Stream {
             }
             Instruction::SendDtmf { digits } => {
                 if !self.outbound.send_dtmf(&digits) {
-                    tracing::warn!("keys could not be sent: the leg has no telephone-event, or too many keys wait already");
+                    tracing::warn!(
+                        "keys could not be sent: the leg has no telephone-event, or too many keys wait already"
+                    );
                 }
             }
         }
@@ -189,7 +191,8 @@ impl Stream {
     fn hear(&mut self, now: Instant, counters: &WorkerCounters) {
         let Self { inbound, events, endpointer, .. } = self;
         inbound.pull(now, self.ptime, !endpointer.is_speech(), counters, |event| tell(events, event));
-        // A worker that was held up hears the frames that it missed one after the other; what came too late for that is gone already.
+        // A worker that was held up hears the frames that it missed one after the other; what came too late for that
+        // is gone already.
         self.due += self.ptime;
         if now.saturating_duration_since(self.due) > self.ptime * 3 {
             self.due = now + self.ptime;
@@ -204,31 +207,41 @@ impl Stream {
 
     /// Looks for the caller's turns in the frame that was just heard.
     fn listen(&mut self, now: Instant) {
-        let Self { inbound, voice, endpointer, capture, outbound, events, speech_started, spec, agent_audible, interruptible, .. } = self;
+        let Self {
+            inbound,
+            voice,
+            endpointer,
+            capture,
+            outbound,
+            events,
+            speech_started,
+            spec,
+            agent_audible,
+            interruptible,
+            ..
+        } = self;
         capture.push(inbound.engine_frame());
-        voice.push(inbound.engine_frame(), |frame| {
-            match endpointer.push(VOICE_FRAME, frame.voiced, *agent_audible) {
-                None => {}
-                Some(EndpointEvent::SpeechStarted { lookback }) => {
-                    let pre_roll = spec.endpointing.pre_roll;
-                    *speech_started = before(now, lookback.saturating_sub(pre_roll));
-                    capture.begin(lookback);
-                    tell(events, MediaEvent::SpeechStarted { at: *speech_started });
-                }
-                Some(EndpointEvent::BargeIn) if !*interruptible => {}
-                Some(EndpointEvent::BargeIn) => {
-                    outbound.playout.pause();
-                    tell(events, MediaEvent::BargeIn { at: now });
-                }
-                Some(EndpointEvent::SpeechEnded { speech, silence }) => {
-                    let pcm = capture.finish(silence);
-                    let utterance = Utterance { pcm, speech, started: *speech_started, ended: before(now, silence) };
-                    tell(events, MediaEvent::Utterance(utterance));
-                }
-                Some(EndpointEvent::SpeechDiscarded { .. }) => {
-                    capture.discard();
-                    tell(events, MediaEvent::SpeechDiscarded { at: now });
-                }
+        voice.push(inbound.engine_frame(), |frame| match endpointer.push(VOICE_FRAME, frame.voiced, *agent_audible) {
+            None => {}
+            Some(EndpointEvent::SpeechStarted { lookback }) => {
+                let pre_roll = spec.endpointing.pre_roll;
+                *speech_started = before(now, lookback.saturating_sub(pre_roll));
+                capture.begin(lookback);
+                tell(events, MediaEvent::SpeechStarted { at: *speech_started });
+            }
+            Some(EndpointEvent::BargeIn) if !*interruptible => {}
+            Some(EndpointEvent::BargeIn) => {
+                outbound.playout.pause();
+                tell(events, MediaEvent::BargeIn { at: now });
+            }
+            Some(EndpointEvent::SpeechEnded { speech, silence }) => {
+                let pcm = capture.finish(silence);
+                let utterance = Utterance { pcm, speech, started: *speech_started, ended: before(now, silence) };
+                tell(events, MediaEvent::Utterance(utterance));
+            }
+            Some(EndpointEvent::SpeechDiscarded { .. }) => {
+                capture.discard();
+                tell(events, MediaEvent::SpeechDiscarded { at: now });
             }
         });
     }
@@ -309,3 +322,6 @@ fn tell(events: &mpsc::Sender<MediaEvent>, event: MediaEvent) {
 fn before(now: Instant, ago: Duration) -> Instant {
     now.checked_sub(ago).unwrap_or(now)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! Keeps the caller's audio: a little of it while nobody speaks, all of it from there on when somebody does. It counts samples and never
-//! judges what they are.
+//! Keeps the caller's audio: a little of it while nobody speaks, all of it from there on when somebody does. It counts
+//! samples and never judges what they are.
 
 use std::time::Duration;
 

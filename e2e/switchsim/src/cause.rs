@@ -71,7 +71,10 @@ impl Cause {
     /// The cause of that name, in any case; FreeSWITCH takes an unknown one for `NORMAL_CLEARING`, and so does this.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        KNOWN.iter().find(|known| known.0.eq_ignore_ascii_case(name.trim())).map_or(Self::NORMAL_CLEARING, |known| Self(known.0))
+        KNOWN
+            .iter()
+            .find(|known| known.0.eq_ignore_ascii_case(name.trim()))
+            .map_or(Self::NORMAL_CLEARING, |known| Self(known.0))
     }
 
     /// FreeSWITCH's name of the cause.

@@ -128,7 +128,14 @@ pub struct Channel {
 impl Channel {
     /// A channel in state execute, not answered, with the one variable that every channel has.
     #[must_use]
-    pub fn new(uuid: &str, name: String, caller_number: &str, caller_name: &str, destination: &str, context: &str) -> Self {
+    pub fn new(
+        uuid: &str,
+        name: String,
+        caller_number: &str,
+        caller_name: &str,
+        destination: &str,
+        context: &str,
+    ) -> Self {
         let mut variables = Variables::default();
         variables.set("direction", "inbound");
         variables.set("uuid", uuid);

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub at_ms: f64,
     /// How far it is.
     pub progress: Progress,
+    /// Whether it was ever answered.
+    pub answered: bool,
     /// Packets from pods so far.
     pub packets_received: u64,
     /// Whether the agent was loud within the last 300 ms.
@@ -84,7 +86,8 @@ pub struct WaitError {
 }
 
 fn brief(snapshot: &Snapshot) -> String {
-    let last: Vec<String> = snapshot.timeline.iter().rev().take(5).rev().map(|event| format!("{:?}", event.what)).collect();
+    let last: Vec<String> =
+        snapshot.timeline.iter().rev().take(5).rev().map(|event| format!("{:?}", event.what)).collect();
     format!(
         "{:?}, {} packets, agent spoke {} times, last events: {}",
         snapshot.progress,
@@ -192,9 +195,9 @@ impl CallHandle {
     /// Waits for the answer.
     ///
     /// # Errors
-    /// See [`Self::wait_until`].
+    /// See [`Self::wait_until`]; a refusal is an end.
     pub async fn answered(&self, timeout: Duration) -> Result<Snapshot, WaitError> {
-        self.wait_until("an answer", timeout, |call| call.progress >= Progress::Answered).await
+        self.wait_until("an answer", timeout, |call| call.answered).await
     }
 
     /// Waits until the agent speaks.
@@ -217,13 +220,12 @@ impl CallHandle {
     /// steps, the caller hangs up after the last.
     pub async fn outcome(mut self) -> CallOutcome {
         let mut script_error = None;
-        if self.script.is_none() && self.shared.snapshot().progress < Progress::Answered {
-            if let Err(error) = self.answered(self.plan.answer_timeout).await {
-                if !error.ended {
-                    script_error = Some(error.to_string());
-                    self.hang_up();
-                }
-            }
+        if self.script.is_none()
+            && let Err(error) = self.answered(self.plan.answer_timeout).await
+            && !error.ended
+        {
+            script_error = Some(error.to_string());
+            self.hang_up();
         }
         if let Some(script) = self.script.take() {
             // A panic in the script is a bug of this crate; the call is to be ended all the same.
@@ -248,12 +250,14 @@ impl CallShared {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let now = Instant::now();
         let progress = *self.progress.borrow();
+        let answered = self.channel.lock().answered_us > 0;
         let timeline = self.timeline().clone();
         let observed = self.monitor.lock();
         let listener = observed.listener.as_ref();
         Snapshot {
             at_ms: self.now_ms(),
             progress,
+            answered,
             packets_received: observed.received(),
             agent_speaks: listener.is_some_and(|listener| listener.is_speaking(now)),
             agent_quiet_for: listener.and_then(|listener| listener.quiet_for(now)),
@@ -309,7 +313,9 @@ impl CallShared {
 
     pub(crate) fn hold(&self, on: bool) {
         self.note(if on { Happening::Held } else { Happening::Unheld });
-        let soft = ["edge", "agent"].iter().all(|name| self.core.config.profile(name).is_none_or(|profile| profile.soft_timer));
+        let soft = ["edge", "agent"]
+            .iter()
+            .all(|name| self.core.config.profile(name).is_none_or(|profile| profile.soft_timer));
         if !on && !soft {
             return self.problem("without rtp-timer-name=soft audio does not come back after hold");
         }

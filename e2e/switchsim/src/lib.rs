@@ -27,6 +27,7 @@ mod handle;
 pub mod load;
 mod media;
 mod plan;
+pub mod pod;
 mod report;
 mod script;
 mod sdp;

@@ -1,4 +1,6 @@
-//! Command line of the stand-in: one call from a script, or many.
+//! Command line of the stand-in: one call from a script, many, or the demo.
+
+mod demo;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,8 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use switchsim::load::{self, LoadPlan};
+use switchsim::pod::{Behaviour, TestPod};
 use switchsim::{CallPlan, Clip, Impairments, Switch, SwitchBuilder};
 use tracing_subscriber::EnvFilter;
+
+/// Longest wait for connections that linger after the last call.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// A stand-in for FreeSWITCH and its callers: takes calls to pods as a freeswitch.xml says.
 #[derive(Parser)]
@@ -24,8 +30,16 @@ enum Command {
     Call(Call),
     /// Make many calls and tell how the pods kept up.
     Load(Load),
+    /// Be a pod that sends every packet back: what the load generator is measured with.
+    Echo {
+        /// Where to listen for ESL.
+        #[arg(long, default_value = "127.0.0.1:8084")]
+        listen: String,
+    },
     /// Read a configuration and say what is wrong with it.
     Check(SwitchArguments),
+    /// Start a pod, make one call to it, tell what happens, and leave a page about it.
+    Demo(demo::Arguments),
 }
 
 #[derive(Args)]
@@ -128,11 +142,18 @@ fn main() -> Result<ExitCode> {
         match arguments.command {
             Command::Call(call) => make_call(call).await,
             Command::Load(load) => make_load(load).await,
+            Command::Echo { listen } => {
+                let pod = TestPod::start(&listen, Behaviour::Echo).await.with_context(|| listen.clone())?;
+                println!("an echo at {}", pod.address());
+                tokio::signal::ctrl_c().await?;
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Check(switch) => {
                 start(switch)?;
                 println!("the configuration can be used");
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Demo(arguments) => demo::run(arguments).await,
         }
     })
 }
@@ -160,19 +181,26 @@ fn start(arguments: SwitchArguments) -> Result<Switch> {
     Ok(builder.start()?)
 }
 
+/// Lets the pods hear how their calls ended, for as long as they linger.
+async fn settle(switch: &Switch) {
+    // A pod that hangs is not waited for.
+    let _ = tokio::time::timeout(SETTLE, switch.settled()).await;
+}
+
 async fn make_call(call: Call) -> Result<ExitCode> {
     let switch = start(call.switch)?;
     let network = &call.network;
-    let mut plan = CallPlan::new(&call.to).from(&call.from).step_timeout(Duration::from_secs(call.timeout_seconds)).impairments(
-        Impairments {
+    let mut plan = CallPlan::new(&call.to)
+        .from(&call.from)
+        .step_timeout(Duration::from_secs(call.timeout_seconds))
+        .impairments(Impairments {
             loss: network.loss_percent / 100.0,
             jitter: Duration::from_millis(network.jitter_ms),
             reorder: network.reorder_percent / 100.0,
             duplicate: network.duplicate_percent / 100.0,
             clock_drift_ppm: network.drift_ppm,
             seed: network.seed,
-        },
-    );
+        });
     if let Some(path) = &call.script {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         plan = plan.script(&text, path.parent().unwrap_or(Path::new(".")))?;
@@ -183,6 +211,7 @@ async fn make_call(call: Call) -> Result<ExitCode> {
         }
     }
     let outcome = switch.call(plan).await;
+    settle(&switch).await;
     println!("{outcome}");
     if let Some(path) = &call.report {
         std::fs::write(path, serde_json::to_vec_pretty(&outcome)?).with_context(|| path.display().to_string())?;
@@ -199,9 +228,15 @@ async fn make_load(load: Load) -> Result<ExitCode> {
     }
     let switch = start(load.switch)?;
     let speech = load.say.as_ref().map(Clip::from_wav).transpose()?;
-    let plan =
-        LoadPlan { to: load.to, calls: load.calls, rate: load.rate, duration: Duration::from_secs(load.seconds), speech };
+    let plan = LoadPlan {
+        to: load.to,
+        calls: load.calls,
+        rate: load.rate,
+        duration: Duration::from_secs(load.seconds),
+        speech,
+    };
     let report = load::run(&switch, &plan).await;
+    settle(&switch).await;
     println!("{report}");
     if let Some(path) = &load.report {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?).with_context(|| path.display().to_string())?;

@@ -15,7 +15,8 @@ pub(crate) const AGENT_PAUSE: Duration = Duration::from_millis(700);
 pub enum Step {
     /// Says it, and goes on when it is said.
     Say(Clip),
-    /// Waits until the agent has said something since the last step, or is still speaking, and then is quiet for 700 ms.
+    /// Waits until the agent has said something since this step began, or was speaking then, and is quiet for 700 ms. What an
+    /// agent says (an echo, above all) while the caller speaks is over by then: see [`Step::WaitForSilence`].
     WaitForAgent,
     /// Waits until the agent begins to speak (or already does).
     WaitForSpeech,
@@ -83,6 +84,13 @@ impl CallPlan {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Arrives in this dialplan context instead of profile `edge`'s.
+    #[must_use]
+    pub fn context(mut self, context: impl Into<String>) -> Self {
+        self.context = context.into();
         self
     }
 

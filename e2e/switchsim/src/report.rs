@@ -220,8 +220,12 @@ impl CallOutcome {
     /// # Errors
     /// The file cannot be written.
     pub fn write_heard(&self, path: impl AsRef<Path>) -> Result<(), hound::Error> {
-        let spec =
-            hound::WavSpec { channels: 1, sample_rate: 16_000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 16_000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
         let mut writer = hound::WavWriter::create(path, spec)?;
         for sample in &self.heard {
             writer.write_sample(*sample)?;
@@ -235,7 +239,9 @@ impl fmt::Display for CallOutcome {
         writeln!(f, "{} -> {}  {}", self.from, self.to, self.uuid)?;
         match self.answered_after_ms {
             Some(ms) => writeln!(f, "  answered after {ms:.0} ms, {} attempt(s)", self.attempts)?,
-            None => writeln!(f, "  refused: {} {:?} after {} attempt(s)", self.sip_status, self.sip_headers, self.attempts)?,
+            None => {
+                writeln!(f, "  refused: {} {:?} after {} attempt(s)", self.sip_status, self.sip_headers, self.attempts)?
+            }
         }
         for leg in &self.legs {
             writeln!(

@@ -47,7 +47,7 @@ pub enum ScriptError {
 
 /// Runs the plan's steps from the answer on.
 pub(crate) async fn run(call: Arc<CallShared>, plan: CallPlan) -> Result<(), ScriptError> {
-    let answered = |snapshot: &Snapshot| snapshot.progress >= Progress::Answered;
+    let answered = |snapshot: &Snapshot| snapshot.answered;
     match call.wait_until("an answer", plan.answer_timeout, answered).await {
         Ok(_) => {}
         // Refused: that is an outcome, not a script that went wrong.
@@ -67,7 +67,8 @@ pub(crate) async fn run(call: Arc<CallShared>, plan: CallPlan) -> Result<(), Scr
                 Ok(())
             }
             Step::Wait(duration) => {
-                let ended = call.wait_until("the end", *duration, |snapshot| snapshot.progress == Progress::Ended).await;
+                let ended =
+                    call.wait_until("the end", *duration, |snapshot| snapshot.progress == Progress::Ended).await;
                 // Time that passes is what was wanted.
                 drop(ended);
                 Ok(())
@@ -104,9 +105,8 @@ pub(crate) async fn run(call: Arc<CallShared>, plan: CallPlan) -> Result<(), Scr
             }
             Step::WaitForAttempt(attempt) => {
                 let (what, limit) = wait("a takeover");
-                let taken = |snapshot: &Snapshot| {
-                    snapshot.legs.iter().any(|leg| leg.attempt >= *attempt && leg.received > 0)
-                };
+                let taken =
+                    |snapshot: &Snapshot| snapshot.legs.iter().any(|leg| leg.attempt >= *attempt && leg.received > 0);
                 call.wait_until(what, limit, taken).await.map(drop)
             }
             Step::WaitForHangup => {
@@ -193,7 +193,9 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_named() {
-        for (script, line) in [("hangup\nshout\n", 2), ("wait soon", 1), ("say", 1), ("dtmf", 1), ("say /no/such.wav", 1)] {
+        for (script, line) in
+            [("hangup\nshout\n", 2), ("wait soon", 1), ("say", 1), ("dtmf", 1), ("say /no/such.wav", 1)]
+        {
             let error = CallPlan::new("1").script(script, Path::new(".")).unwrap_err().to_string();
             assert!(error.starts_with(&format!("line {line}: ")), "{error}");
         }

@@ -282,13 +282,14 @@ pub fn read_answer(answer: &str, offer: &Offer<'_>) -> Result<AnsweredMedia, Ans
             let mut words = rest.split_whitespace();
             let port = words.next().and_then(|port| port.parse().ok()).ok_or_else(|| bad("a port"))?;
             let transport = words.next().ok_or_else(|| bad("a transport"))?;
-            let types = words.map(|word| word.parse().map_err(|_| bad("payload types"))).collect::<Result<Vec<u8>, _>>()?;
+            let types =
+                words.map(|word| word.parse().map_err(|_| bad("payload types"))).collect::<Result<Vec<u8>, _>>()?;
             let plain = transport == "RTP/AVP";
             if port == 0 || media.is_some() {
                 // Of two offered m-lines one is refused with port 0.
                 continue;
             }
-            if plain && offer.security == Security::Mandatory || !plain {
+            if !plain || offer.security == Security::Mandatory {
                 return Err(AnswerError::Transport { offered: offer.security, transport: transport.to_owned() });
             }
             media = Some((port, types));
@@ -296,7 +297,8 @@ pub fn read_answer(answer: &str, offer: &Offer<'_>) -> Result<AnsweredMedia, Ans
             let (payload_type, name) = map.split_once(' ').ok_or_else(|| bad("a payload type and a name"))?;
             maps.push((payload_type.parse().map_err(|_| bad("a payload type"))?, name.to_owned()));
         } else if let Some(time) = line.strip_prefix("a=ptime:") {
-            ptime_ms = Some(time.trim().parse::<u32>().ok().filter(|ms| (5..=200).contains(ms)).ok_or_else(|| bad("ms"))?);
+            ptime_ms =
+                Some(time.trim().parse::<u32>().ok().filter(|ms| (5..=200).contains(ms)).ok_or_else(|| bad("ms"))?);
         }
     }
     let (port, types) = media.ok_or(AnswerError::NoAudio)?;
@@ -307,7 +309,8 @@ pub fn read_answer(answer: &str, offer: &Offer<'_>) -> Result<AnsweredMedia, Ans
         let codec = offer.codecs.get(at)?;
         Some((*payload_type, codec.codec()?, codec.ptime_ms))
     });
-    let (payload_type, codec, offered_ptime_ms) = chosen.ok_or_else(|| AnswerError::NoCodec { types: types.clone() })?;
+    let (payload_type, codec, offered_ptime_ms) =
+        chosen.ok_or_else(|| AnswerError::NoCodec { types: types.clone() })?;
     let wanted = format!("telephone-event/{}", codec.rtp_clock_hz());
     let dtmf = types.iter().find(|payload_type| {
         let name = maps.iter().find(|map| map.0 == **payload_type).map(|map| map.1.as_str());

@@ -6,12 +6,14 @@ use serde::Serialize;
 
 use crate::media::rtp::Packet;
 
-/// Width of a histogram's bucket.
-const BUCKET: Duration = Duration::from_micros(20);
-/// The last one takes everything from 40 ms on.
-const BUCKETS: usize = 2_000;
+/// Width of a fine bucket; the first 40 ms have these.
+const FINE: Duration = Duration::from_micros(20);
+const FINE_BUCKETS: usize = 2_000;
+/// Width of a coarse bucket; the rest has these, up to ten seconds.
+const COARSE: Duration = Duration::from_millis(1);
+const BUCKETS: usize = FINE_BUCKETS + 9_960;
 
-/// Counts durations in buckets of 20 µs; the maximum is exact.
+/// Counts durations in buckets of 20 µs up to 40 ms, of 1 ms from there to 10 s; the maximum is exact.
 #[derive(Debug, Clone, Default)]
 pub struct Histogram {
     buckets: Vec<u32>,
@@ -19,10 +21,24 @@ pub struct Histogram {
     max: Duration,
 }
 
+fn bucket_of(value: Duration) -> usize {
+    let fine = FINE * FINE_BUCKETS as u32;
+    let bucket = match value.checked_sub(fine) {
+        None => value.as_nanos() / FINE.as_nanos(),
+        Some(above) => FINE_BUCKETS as u128 + above.as_nanos() / COARSE.as_nanos(),
+    };
+    (bucket as usize).min(BUCKETS - 1)
+}
+
+fn upper_edge(bucket: usize) -> Duration {
+    let fine = FINE * (bucket + 1).min(FINE_BUCKETS) as u32;
+    fine + COARSE * (bucket + 1).saturating_sub(FINE_BUCKETS) as u32
+}
+
 impl Histogram {
     /// Counts one.
     pub fn add(&mut self, value: Duration) {
-        let bucket = ((value.as_nanos() / BUCKET.as_nanos()) as usize).min(BUCKETS - 1);
+        let bucket = bucket_of(value);
         if self.buckets.len() <= bucket {
             // Grows with what is seen: most calls stay within a few milliseconds.
             self.buckets.resize(bucket + 1, 0);
@@ -52,7 +68,7 @@ impl Histogram {
         for (bucket, count) in self.buckets.iter().enumerate() {
             seen += u64::from(*count);
             if seen >= rank {
-                return if bucket == BUCKETS - 1 { self.max } else { (BUCKET * (bucket as u32 + 1)).min(self.max) };
+                return if bucket == BUCKETS - 1 { self.max } else { upper_edge(bucket).min(self.max) };
             }
         }
         self.max
@@ -146,8 +162,8 @@ impl Reception {
         if ahead > 0 {
             if paced {
                 let spacing = packet.timestamp.wrapping_sub(stream.timestamp) as i32;
-                let transit_s =
-                    arrival.saturating_duration_since(stream.arrival).as_secs_f64() - f64::from(spacing) / f64::from(clock_hz);
+                let transit_s = arrival.saturating_duration_since(stream.arrival).as_secs_f64()
+                    - f64::from(spacing) / f64::from(clock_hz);
                 stream.jitter_s += (transit_s.abs() - stream.jitter_s) / 16.0;
                 if ahead == 1 {
                     self.pacing.add(Duration::from_secs_f64(transit_s.abs().min(3_600.0)));
@@ -203,7 +219,10 @@ mod tests {
     #[test]
     fn a_steady_stream_loses_nothing_over_the_wrap() {
         let reception = feed(&[65_534, 65_535, 0, 1]);
-        assert_eq!((reception.received, reception.lost_so_far(), reception.reordered, reception.duplicated), (4, 0, 0, 0));
+        assert_eq!(
+            (reception.received, reception.lost_so_far(), reception.reordered, reception.duplicated),
+            (4, 0, 0, 0)
+        );
         assert_eq!(reception.pacing.summary().max_ms, 0.0);
     }
 
@@ -221,7 +240,10 @@ mod tests {
         }
         let spread = histogram.summary();
         assert_eq!(spread.max_ms, 100.0);
-        assert!((10.0..=10.05).contains(&histogram.quantile(0.1).as_secs_f64().mul_add(1e3, 0.0)), "{spread:?}");
+        for (quantile, from, to) in [(0.1, 10.0, 10.05), (0.8, 80.0, 81.0)] {
+            let ms = histogram.quantile(quantile).as_secs_f64() * 1e3;
+            assert!((from..=to).contains(&ms), "{quantile}: {ms}");
+        }
         assert!(spread.p99_ms <= spread.max_ms);
         let mut sum = Histogram::default();
         sum.merge(&histogram);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::call::{self, Control, LegCommand};
@@ -128,6 +129,7 @@ impl SwitchBuilder {
             next_id: AtomicU64::new(1),
             next_port: AtomicU16::new(start),
             sessions: AtomicUsize::new(0),
+            pod_legs: watch::Sender::new(0),
             aliases: self.aliases,
             tick: self.tick,
         })))
@@ -159,6 +161,8 @@ pub(crate) struct Core {
     next_id: AtomicU64,
     next_port: AtomicU16,
     sessions: AtomicUsize,
+    /// Pods' legs whose tasks run, those with lingering connections too.
+    pub(crate) pod_legs: watch::Sender<usize>,
     aliases: HashMap<String, String>,
     pub(crate) tick: Duration,
 }
@@ -231,10 +235,29 @@ impl Switch {
         self.dial(plan).outcome().await
     }
 
+    /// Waits until no pod has a connection any more: after a call's end they linger, so that the pod hears how it ended. A process
+    /// that goes away earlier looks to its pods like a switch that was lost.
+    pub async fn settled(&self) {
+        // The sender lives as long as this switch.
+        let _ = self.0.pod_legs.subscribe().wait_for(|legs| *legs == 0).await;
+    }
+
     /// How well the media thread kept time so far.
     #[must_use]
     pub fn pump_report(&self) -> PumpReport {
         self.0.pump.report()
+    }
+
+    /// Waits until no channel is up; false after `timeout`. A pod's channel ends a little later than its caller's.
+    pub async fn idle(&self, timeout: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + timeout;
+        while self.channel_count() > 0 {
+            if tokio::time::Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        true
     }
 
     /// Channels that are up now: a connected call has two here (its own and its pod's).

@@ -1,18 +1,23 @@
 //! Whole calls through a switch made from the crate's own `freeswitch.xml`, to pods that are only good for tests.
 
-#[path = "support/pod.rs"]
-mod pod;
-
 use std::time::Duration;
 
-use pod::{Behaviour, TestPod};
+use switchsim::pod::{Behaviour, PodCall, TestPod};
 use switchsim::{CallPlan, Cause, Clip, EndedBy, Happening, Impairments, Progress, Switch, SwitchBuilder};
 
 const SOON: Duration = Duration::from_secs(10);
 
 fn switch(pods: &[&TestPod]) -> Switch {
-    let hosts: Vec<&str> = pods.iter().map(|pod| pod.address.as_str()).collect();
+    let hosts: Vec<&str> = pods.iter().map(|pod| pod.address()).collect();
     SwitchBuilder::demo().unwrap().with_esl_hosts(&hosts).start().unwrap()
+}
+
+async fn pod(behaviour: Behaviour) -> TestPod {
+    TestPod::start("127.0.0.1:0", behaviour).await.unwrap()
+}
+
+async fn first_call(pod: &TestPod) -> PodCall {
+    pod.call(0, SOON).await.expect("a call")
 }
 
 /// An address where nobody listens.
@@ -23,10 +28,10 @@ async fn nobody() -> String {
 
 #[tokio::test]
 async fn a_call_is_answered_and_both_sides_hear() {
-    let pod = TestPod::start(Behaviour::Echo).await;
+    let pod = pod(Behaviour::Echo).await;
     let call = switch(&[&pod]).dial(CallPlan::new("9999"));
     call.answered(SOON).await.unwrap();
-    call.say(&Clip::tone(1_000.0, Duration::from_millis(600))).await;
+    call.start_saying(&Clip::tone(1_000.0, Duration::from_millis(600)));
     call.agent_finishes(SOON).await.unwrap();
     call.hang_up();
     let outcome = call.outcome().await;
@@ -42,11 +47,11 @@ async fn a_call_is_answered_and_both_sides_hear() {
 
 #[tokio::test]
 async fn the_pod_is_told_who_calls_whatever_the_name_is() {
-    let pod = TestPod::start(Behaviour::Echo).await;
+    let pod = pod(Behaviour::Echo).await;
     let plan = CallPlan::new("15550100").from("+15550007").name("Zoë \"Z\"\r\nX-Evil: 1");
     let call = switch(&[&pod]).dial(plan);
     call.answered(SOON).await.unwrap();
-    let seen = pod.call(0).await;
+    let seen = first_call(&pod).await;
     assert_eq!(seen.header("Caller-Caller-ID-Number").as_deref(), Some("%2B15550007"));
     assert_eq!(seen.header("Caller-Caller-ID-Name").as_deref(), Some("Zo%C3%AB%20%22Z%22%0D%0AX-Evil%3A%201"));
     assert_eq!(seen.header("variable_sip_h_X-Call-UUID"), Some(call.uuid()));
@@ -57,8 +62,9 @@ async fn the_pod_is_told_who_calls_whatever_the_name_is() {
 
 #[tokio::test]
 async fn a_pod_that_refuses_is_passed_over_within_the_attempt() {
-    let pod = TestPod::start(Behaviour::Echo).await;
-    let switch = SwitchBuilder::demo().unwrap().with_esl_hosts(&[nobody().await, pod.address.clone()]).start().unwrap();
+    let pod = pod(Behaviour::Echo).await;
+    let switch =
+        SwitchBuilder::demo().unwrap().with_esl_hosts(&[nobody().await, pod.address().to_owned()]).start().unwrap();
     let call = switch.dial(CallPlan::new("1"));
     call.answered(SOON).await.unwrap();
     call.hang_up();
@@ -75,24 +81,26 @@ async fn with_every_pod_full_the_caller_gets_503_and_a_time_to_come_back() {
     assert_eq!(outcome.sip_headers.get("Retry-After").map(String::as_str), Some("30"));
     assert_eq!(outcome.cause, Cause::NORMAL_TEMPORARY_FAILURE);
     assert_eq!(outcome.script_error, None);
-    assert_eq!(switch.channel_count(), 0);
+    assert!(switch.idle(SOON).await);
 }
 
 #[tokio::test]
 async fn another_pod_takes_over_when_one_dies_and_finds_the_state_on_leg_a() {
-    let (first, second) = (TestPod::start(Behaviour::Tone).await, TestPod::start(Behaviour::Tone).await);
+    let (first, second) = (pod(Behaviour::Tone).await, pod(Behaviour::Tone).await);
     let call = switch(&[&first, &second]).dial(CallPlan::new("15550100"));
     call.agent_speaks(SOON).await.unwrap();
-    let seen = first.call(0).await;
+    let seen = first_call(&first).await;
     let caller = call.uuid();
     seen.send(&format!("api uuid_setvar {caller} sofia_state some words\n\n"));
-    seen.heard("+OK\n").await;
+    assert!(seen.hears("+OK\n", SOON).await, "{}", seen.log());
     first.kill();
     call.wait_until("a takeover", SOON, |call| call.legs.len() == 2 && call.legs[1].received > 0).await.unwrap();
-    let next = second.call(0).await;
+    let next = first_call(&second).await;
     assert_eq!(next.header("variable_sip_h_X-Attempt").as_deref(), Some("2"));
+    let offer = next.header("variable_switch_r_sdp").unwrap();
+    assert!(offer.contains("RTP/AVP%200%20101%2013"), "a caller who talks already keeps the codec: {offer}");
     next.send(&format!("api uuid_getvar {caller} sofia_state\n\n"));
-    next.heard("Content-Length: 10\n\nsome words").await;
+    assert!(next.hears("Content-Length: 10\n\nsome words", SOON).await, "{}", next.log());
     call.hang_up();
     let outcome = call.outcome().await;
     assert_eq!((outcome.attempts, outcome.legs.len()), (2, 2));
@@ -105,7 +113,7 @@ async fn another_pod_takes_over_when_one_dies_and_finds_the_state_on_leg_a() {
 
 #[tokio::test]
 async fn a_pod_that_goes_mute_is_replaced_after_the_media_timeout() {
-    let (first, second) = (TestPod::start(Behaviour::Tone).await, TestPod::start(Behaviour::Tone).await);
+    let (first, second) = (pod(Behaviour::Tone).await, pod(Behaviour::Tone).await);
     let call = switch(&[&first, &second]).dial(CallPlan::new("1"));
     call.agent_speaks(SOON).await.unwrap();
     first.freeze();
@@ -113,12 +121,16 @@ async fn a_pod_that_goes_mute_is_replaced_after_the_media_timeout() {
     call.hang_up();
     let outcome = call.outcome().await;
     assert_eq!(outcome.count(|what| *what == Happening::MediaTimeout), 1);
-    assert!(outcome.longest_gap_ms >= 1_500.0 && outcome.gaps.iter().any(|gap| gap.ms >= 1_500.0), "{:?}", outcome.gaps);
+    assert!(
+        outcome.longest_gap_ms >= 1_500.0 && outcome.gaps.iter().any(|gap| gap.ms >= 1_500.0),
+        "{:?}",
+        outcome.gaps
+    );
 }
 
 #[tokio::test]
 async fn a_pod_that_accepts_and_never_answers_is_left_after_the_leg_timeout() {
-    let (first, second) = (TestPod::start(Behaviour::Hang).await, TestPod::start(Behaviour::Echo).await);
+    let (first, second) = (pod(Behaviour::Hang).await, pod(Behaviour::Echo).await);
     let call = switch(&[&first, &second]).dial(CallPlan::new("1"));
     call.answered(SOON).await.unwrap();
     call.hang_up();
@@ -130,22 +142,22 @@ async fn a_pod_that_accepts_and_never_answers_is_left_after_the_leg_timeout() {
 
 #[tokio::test]
 async fn a_pod_that_hangs_up_on_purpose_ends_the_call() {
-    let pod = TestPod::start(Behaviour::Echo).await;
+    let pod = pod(Behaviour::Echo).await;
     let call = switch(&[&pod]).dial(CallPlan::new("1"));
     call.answered(SOON).await.unwrap();
-    pod.call(0).await.send("sendmsg\ncall-command: hangup\nhangup-cause: NORMAL_CLEARING\n\n");
+    first_call(&pod).await.send("sendmsg\ncall-command: hangup\nhangup-cause: NORMAL_CLEARING\n\n");
     let outcome = call.outcome().await;
     assert_eq!((outcome.ended_by, outcome.cause, outcome.attempts), (EndedBy::Switch, Cause::NORMAL_CLEARING, 1));
 }
 
 #[tokio::test]
 async fn a_transferred_caller_hears_somebody_else_and_the_pod_is_free() {
-    let pod = TestPod::start(Behaviour::Mute).await;
+    let pod = pod(Behaviour::Mute).await;
     let call = switch(&[&pod]).dial(CallPlan::new("1"));
     call.answered(SOON).await.unwrap();
-    let seen = pod.call(0).await;
+    let seen = first_call(&pod).await;
     seen.send(&format!("api uuid_transfer {} +15559999 XML transfer\n\n", call.uuid()));
-    seen.heard("Event-Name: CHANNEL_HANGUP_COMPLETE").await;
+    assert!(seen.hears("Event-Name: CHANNEL_HANGUP_COMPLETE", SOON).await, "{}", seen.log());
     assert!(seen.log().contains("Content-Type: api/response\nContent-Length: 4\n\n+OK\n"));
     call.agent_speaks(SOON).await.unwrap();
     call.hang_up();
@@ -157,22 +169,22 @@ async fn a_transferred_caller_hears_somebody_else_and_the_pod_is_free() {
 
 #[tokio::test]
 async fn digits_reach_the_pod_as_telephone_events() {
-    let pod = TestPod::start(Behaviour::Tone).await;
+    let pod = pod(Behaviour::Tone).await;
     let call = switch(&[&pod]).dial(CallPlan::new("1"));
     call.answered(SOON).await.unwrap();
     call.dtmf("5#").await;
+    let ends = |packets: &[Vec<u8>], event: u8| {
+        let is_end = |packet: &&Vec<u8>| packet[1] & 0x7F == 101 && packet[12] == event && packet[13] & 0x80 != 0;
+        packets.iter().filter(is_end).count()
+    };
+    assert!(pod.receives(SOON, |packets| ends(packets, 5) == 3 && ends(packets, 11) == 3).await);
     call.hang_up();
     call.outcome().await;
-    let events: Vec<(u8, bool)> =
-        pod.heard.lock().unwrap().iter().filter(|packet| packet[1] & 0x7F == 101).map(|p| (p[12], p[13] & 0x80 != 0)).collect();
-    for event in [5, 11] {
-        assert_eq!(events.iter().filter(|seen| **seen == (event, true)).count(), 3, "{events:?}");
-    }
 }
 
 #[tokio::test]
 async fn digits_from_the_pod_are_heard_once_each() {
-    let pod = TestPod::start(Behaviour::Echo).await;
+    let pod = pod(Behaviour::Echo).await;
     let call = switch(&[&pod]).dial(CallPlan::new("1"));
     call.answered(SOON).await.unwrap();
     call.dtmf("1223*").await;
@@ -183,13 +195,15 @@ async fn digits_from_the_pod_are_heard_once_each() {
 
 #[tokio::test]
 async fn on_hold_nothing_is_sent_and_nothing_heard() {
-    let pod = TestPod::start(Behaviour::Tone).await;
+    let pod = pod(Behaviour::Tone).await;
     let call = switch(&[&pod]).dial(CallPlan::new("1"));
     call.agent_speaks(SOON).await.unwrap();
     call.hold();
-    let held = call.wait_until("quiet", SOON, |call| call.agent_quiet_for > Some(Duration::from_millis(400))).await.unwrap();
+    let held =
+        call.wait_until("quiet", SOON, |call| call.agent_quiet_for > Some(Duration::from_millis(400))).await.unwrap();
     let sent = held.legs[0].sent;
-    let later = call.wait_until("more packets", SOON, |call| call.packets_received > held.packets_received + 10).await.unwrap();
+    let later =
+        call.wait_until("more packets", SOON, |call| call.packets_received > held.packets_received + 10).await.unwrap();
     assert_eq!(later.legs[0].sent, sent, "the pod still sends, the caller does not");
     call.unhold();
     call.agent_speaks(SOON).await.unwrap();
@@ -199,7 +213,7 @@ async fn on_hold_nothing_is_sent_and_nothing_heard() {
 
 #[tokio::test]
 async fn a_lossy_network_loses_what_it_should() {
-    let pod = TestPod::start(Behaviour::Echo).await;
+    let pod = pod(Behaviour::Echo).await;
     let network = Impairments { loss: 0.2, seed: 5, ..Impairments::default() };
     let call = switch(&[&pod]).dial(CallPlan::new("1").impairments(network));
     call.wait_until("packets", SOON, |call| call.packets_received >= 100).await.unwrap();
@@ -212,24 +226,26 @@ async fn a_lossy_network_loses_what_it_should() {
 
 #[tokio::test]
 async fn a_caller_who_gives_up_cancels_the_pod() {
-    let pod = TestPod::start(Behaviour::Hang).await;
+    let pod = pod(Behaviour::Hang).await;
     let call = switch(&[&pod]).dial(CallPlan::new("1"));
-    let seen = pod.call(0).await;
+    let seen = first_call(&pod).await;
     seen.send("connect\n\nlinger 1\n\nmyevents plain\n\n");
-    seen.heard("+OK Events Enabled").await;
+    assert!(seen.hears("+OK Events Enabled", SOON).await, "{}", seen.log());
     call.hang_up();
     let outcome = call.outcome().await;
     assert_eq!((outcome.answered, outcome.sip_status, outcome.cause), (false, 487, Cause::ORIGINATOR_CANCEL));
-    seen.heard("Hangup-Cause: ORIGINATOR_CANCEL").await;
-    seen.heard("Content-Disposition: disconnect").await;
+    assert!(seen.hears("Hangup-Cause: ORIGINATOR_CANCEL", SOON).await, "{}", seen.log());
+    assert!(seen.hears("Content-Disposition: disconnect", SOON).await, "{}", seen.log());
 }
 
 #[tokio::test]
 async fn an_sdp_that_makes_no_sense_ends_the_leg_and_the_next_pod_gets_the_call() {
-    let (first, second) = (TestPod::start(Behaviour::Hang).await, TestPod::start(Behaviour::Echo).await);
+    let (first, second) = (pod(Behaviour::Hang).await, pod(Behaviour::Echo).await);
     let call = switch(&[&first, &second]).dial(CallPlan::new("1"));
-    let seen = first.call(0).await;
-    seen.send("connect\n\nsendmsg\ncall-command: execute\nexecute-app-name: set\ncontent-length: 18\n\nswitch_m_sdp=v=0\r\n");
+    let seen = first_call(&first).await;
+    seen.send(
+        "connect\n\nsendmsg\ncall-command: execute\nexecute-app-name: set\ncontent-length: 18\n\nswitch_m_sdp=v=0\r\n",
+    );
     seen.send("sendmsg\ncall-command: execute\nexecute-app-name: answer\n\n");
     call.answered(SOON).await.unwrap();
     call.hang_up();
@@ -247,7 +263,7 @@ async fn a_number_that_matches_nothing_is_not_found() {
 
 #[tokio::test]
 async fn a_script_that_waits_in_vain_says_so_and_hangs_up() {
-    let pod = TestPod::start(Behaviour::Echo).await;
+    let pod = pod(Behaviour::Echo).await;
     let plan = CallPlan::new("1").step_timeout(Duration::from_millis(300)).wait_for_agent();
     let outcome = switch(&[&pod]).call(plan).await;
     let error = outcome.script_error.unwrap();
@@ -257,7 +273,7 @@ async fn a_script_that_waits_in_vain_says_so_and_hangs_up() {
 
 #[tokio::test]
 async fn many_calls_share_the_media_thread_and_leave_nothing_behind() {
-    let pod = TestPod::start(Behaviour::Echo).await;
+    let pod = pod(Behaviour::Echo).await;
     let switch = switch(&[&pod]);
     let plan = switchsim::load::LoadPlan {
         to: "1".to_owned(),
@@ -269,12 +285,12 @@ async fn many_calls_share_the_media_thread_and_leave_nothing_behind() {
     let report = switchsim::load::run(&switch, &plan).await;
     assert_eq!((report.calls, report.answered, report.cut, report.one_way), (20, 20, 0, 0));
     assert_eq!((report.lost, report.foreign, report.send_errors), (0, 0, 0));
-    assert_eq!(switch.channel_count(), 0);
+    assert!(switch.idle(SOON).await);
 }
 
 #[tokio::test]
 async fn a_handle_tells_how_far_the_call_is() {
-    let pod = TestPod::start(Behaviour::Echo).await;
+    let pod = pod(Behaviour::Echo).await;
     let call = switch(&[&pod]).dial(CallPlan::new("1"));
     assert_eq!(call.snapshot().progress, Progress::Dialling);
     call.reaches(Progress::Answered).await;

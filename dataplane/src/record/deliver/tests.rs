@@ -144,7 +144,7 @@ async fn a_receiver_that_comes_back_gets_the_call_once_more_under_the_same_key()
         keys.push(headers["idempotency-key"].clone());
     }
     assert_eq!(keys.len(), 3);
-    assert!(keys.iter().all(|key| key == &keys[0]));
+    assert!(keys.iter().all(|key| *key == keys[0]));
     assert_eq!((delivery.figures().posted, delivery.figures().failed), (1, 0));
 }
 

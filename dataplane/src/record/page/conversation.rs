@@ -64,21 +64,23 @@ fn agent(html: &mut Html, turn: &Turn) {
     html.raw("</p></div>");
 }
 
-/// What was heard of the agent's words, and what was not.
+/// What was heard of the agent's words, and what was not. Words that were cut amid a sentence end in `…`.
 fn split(turn: &Turn) -> (&str, &str) {
-    match turn.agent_text.strip_prefix(turn.heard_text.trim_end()) {
-        Some(rest) if turn.interrupted || !turn.heard_text.is_empty() => {
-            (turn.heard_text.trim_end(), rest.trim_start())
-        }
+    let heard = turn.heard_text.trim_end().trim_end_matches('…').trim_end();
+    match turn.agent_text.strip_prefix(heard) {
+        Some(rest) if turn.interrupted || !heard.is_empty() => (heard, rest.trim_start()),
         // What was heard is not how the answer began, or was not measured: the answer as it is.
         _ => (&turn.agent_text, ""),
     }
 }
 
 fn lines(record: &CallRecord) -> Vec<(u64, Line<'_>)> {
-    let mut lines = Vec::new();
+    let told = |mark: &&Mark| !matches!(mark.kind, MarkKind::SpeechStart | MarkKind::SpeechEnd | MarkKind::Answered);
+    // Before the turns: of what has the same time, a key comes before the turn that it begins.
+    let mut lines: Vec<_> = record.marks.iter().filter(told).map(|mark| (mark.at_ms, Line::Mark(mark))).collect();
     for turn in &record.turns {
-        if !turn.caller_text.is_empty() {
+        // Keys are there as marks.
+        if !turn.caller_text.is_empty() && !turn.caller_text.starts_with("[DTMF: ") {
             lines.push((turn.started_ms, Line::Caller(turn)));
         }
         if !turn.agent_text.is_empty() {
@@ -88,8 +90,6 @@ fn lines(record: &CallRecord) -> Vec<(u64, Line<'_>)> {
             lines.push((at_ms, Line::Agent(turn)));
         }
     }
-    let told = |mark: &&Mark| !matches!(mark.kind, MarkKind::SpeechStart | MarkKind::SpeechEnd | MarkKind::Answered);
-    lines.extend(record.marks.iter().filter(told).map(|mark| (mark.at_ms, Line::Mark(mark))));
     lines.sort_by_key(|(at_ms, _)| *at_ms);
     join_keys(lines)
 }
@@ -121,6 +121,8 @@ mod tests {
     fn an_interrupted_answer_shows_what_was_not_heard() {
         let cut = turn("One moment. I look it up.", "One moment. ", true);
         assert_eq!(split(&cut), ("One moment.", "I look it up."));
+        let amid = turn("One moment. I look it up.", "One moment. I look…", true);
+        assert_eq!(split(&amid), ("One moment. I look", "it up."));
         let at_once = turn("One moment.", "", true);
         assert_eq!(split(&at_once), ("", "One moment."));
         let whole = turn("One moment.", "One moment.", false);

@@ -7,8 +7,9 @@ use crate::record::call::{CallRecord, Latencies};
 /// Draws a row a turn: what the caller waited for, on one scale.
 pub(super) fn waits(html: &mut Html, record: &CallRecord) {
     let waited = |ms: Option<u32>| ms.is_some_and(|ms| ms > 0);
-    let turns: Vec<_> =
-        record.turns.iter().filter(|turn| turn.latencies.stages().iter().any(|&(_, ms)| waited(ms))).collect();
+    // A turn without speech, such as keys, has no last sound from which there is a wait.
+    let spoken = record.turns.iter().filter(|turn| turn.speech_ended_ms.is_some());
+    let turns: Vec<_> = spoken.filter(|turn| turn.latencies.stages().iter().any(|&(_, ms)| waited(ms))).collect();
     if turns.is_empty() {
         return;
     }

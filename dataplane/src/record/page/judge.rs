@@ -78,14 +78,14 @@ pub(super) fn network(rtp: &RtpFigures) -> Vec<Row> {
     rows.push(row("Lost on the way", with_share(rtp.lost), upwards(share(rtp.lost), LOSS, heard_loss)));
     let late = ["In time", "Some came after their turn", "The buffer is too short for this network"];
     rows.push(row("Too late to play", with_share(rtp.late), upwards(share(rtp.late), LOSS, late)));
-    let concealed = ["Hardly any sound was made up", "Some sound was made up", "Much of the sound was made up"];
+    let concealed = ["Hardly any made up", "Some sound made up", "Much sound made up"];
     rows.push(row("Frames concealed", with_share(rtp.concealed), upwards(share(rtp.concealed), LOSS, concealed)));
     let jitter = ["Steady", "The jitter buffer absorbs it", "More than the jitter buffer absorbs"];
     rows.push(row("Jitter", format!("{:.1} ms", rtp.jitter_ms), upwards(rtp.jitter_ms, [10.0, 40.0], jitter)));
     rows.push(Row { name: "Packets sent", value: count(rtp.sent), verdict: None, words: "" });
     let pacing = ["On the beat", "A jitter buffer absorbs it", "The pod was short of processor time"];
     let paced = format!("{:.2} / {:.2} ms", rtp.pacing_p50_ms, rtp.pacing_p99_ms);
-    rows.push(row("Off schedule, p50 / p99", paced, upwards(rtp.pacing_p99_ms, [3.0, 15.0], pacing)));
+    rows.push(row("Off schedule, p50 / p99", paced, upwards(rtp.pacing_p99_ms, [10.0, 30.0], pacing)));
     if let Some(loss) = rtp.remote_loss {
         rows.push(row("Lost towards the caller", percent(loss), upwards(loss, LOSS, heard_loss)));
     }

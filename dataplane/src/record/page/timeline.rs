@@ -270,13 +270,17 @@ fn wait(html: &mut Html, axis: Axis, turn: &Turn) {
 }
 
 /// Keys pressed one after the other, as one mark: what was pressed, or `None` for a mark that is drawn with an earlier one.
+/// Marks of another kind in between don't part them.
 fn keys(axis: Axis, marks: &[Mark], index: usize) -> Option<String> {
-    let near = |a: &Mark, b: &Mark| a.kind == b.kind && axis.percent(b.at_ms) - axis.percent(a.at_ms) < KEY_PERCENT;
-    if index > 0 && near(&marks[index - 1], &marks[index]) {
+    let near = |a: &Mark, b: &Mark| axis.percent(b.at_ms) - axis.percent(a.at_ms) < KEY_PERCENT;
+    let (before, from) = marks.split_at(index);
+    let alike = |mark: &&Mark| mark.kind == from[0].kind;
+    if before.iter().rev().find(alike).is_some_and(|last| near(last, &from[0])) {
         return None;
     }
-    let run = 1 + marks[index..].windows(2).take_while(|pair| near(&pair[0], &pair[1])).count();
-    Some(marks[index..index + run].iter().filter_map(|mark| mark.detail.chars().next()).take(MAX_KEYS).collect())
+    let mut last = &from[0];
+    let run = from.iter().filter(alike).take_while(|mark| near(std::mem::replace(&mut last, mark), mark));
+    Some(run.filter_map(|mark| mark.detail.chars().next()).take(MAX_KEYS).collect())
 }
 
 fn marks(html: &mut Html, axis: Axis, record: &CallRecord) {
@@ -349,8 +353,9 @@ mod tests {
     fn keys_pressed_in_a_row_are_one_mark() {
         let axis = Axis { total_ms: 100_000 };
         let key = |at_ms, digit: &str| Mark { at_ms, kind: MarkKind::Dtmf, detail: digit.to_owned() };
-        let marks = [key(1_000, "4"), key(2_000, "2"), key(9_000, "#")];
-        let drawn: Vec<_> = (0..3).map(|index| keys(axis, &marks, index)).collect();
+        let noise = Mark { at_ms: 1_500, kind: MarkKind::SpeechStart, detail: String::new() };
+        let marks = [key(1_000, "4"), noise, key(2_000, "2"), key(9_000, "#")];
+        let drawn: Vec<_> = [0, 2, 3].map(|index| keys(axis, &marks, index)).into();
         assert_eq!(drawn, [Some("42".to_owned()), None, Some("#".to_owned())]);
     }
 

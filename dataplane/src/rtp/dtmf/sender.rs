@@ -13,6 +13,8 @@ use super::{EventReport, REPORT_LEN, event_code};
 pub const DEFAULT_TONE: Duration = Duration::from_millis(100);
 /// Silence after a tone, unless told otherwise.
 pub const DEFAULT_GAP: Duration = Duration::from_millis(60);
+/// Silence for a `w` among the digits.
+pub const PAUSE: Duration = Duration::from_millis(500);
 /// Digits that may wait.
 pub const MAX_QUEUED: usize = 64;
 
@@ -70,15 +72,18 @@ pub struct DtmfSender {
     tone_ticks: u32,
     /// Ticks from one digit's start to the next one's.
     digit_ticks: u32,
-    queue: VecDeque<u8>,
+    pause_ticks: u32,
+    /// Event codes; `None` is a pause.
+    queue: VecDeque<Option<u8>>,
     current: Option<Current>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Current {
-    event: u8,
+    event: Option<u8>,
     timestamp: u32,
     tick: u32,
+    ticks: u32,
 }
 
 impl DtmfSender {
@@ -100,49 +105,53 @@ impl DtmfSender {
             tone_units,
             tone_ticks,
             digit_ticks: tone_ticks + gap_ticks,
+            pause_ticks: units(PAUSE).div_ceil(packet_units),
             queue: VecDeque::with_capacity(MAX_QUEUED),
             current: None,
         }
     }
 
-    /// Queues digits behind those that wait.
+    /// Queues digits behind those that wait; `w` is a pause of [`PAUSE`].
     ///
     /// # Errors
     ///
     /// [`DtmfError`] when one is no digit or they are too many; then none is queued.
     pub fn queue(&mut self, digits: &str) -> Result<(), DtmfError> {
-        if let Some(found) = digits.chars().find(|&digit| event_code(digit).is_none()) {
+        if let Some(found) = digits.chars().find(|&digit| digit != 'w' && event_code(digit).is_none()) {
             return Err(DtmfError::NotADigit { found });
         }
         let room = MAX_QUEUED - self.queue.len();
         if digits.len() > room {
             return Err(DtmfError::Full { digits: digits.len(), room });
         }
-        self.queue.extend(digits.chars().filter_map(event_code));
+        self.queue.extend(digits.chars().map(event_code));
         Ok(())
     }
 
     /// What to send in this tick, at which the stream's RTP clock stands at `timestamp`.
     #[inline]
     pub fn tick(&mut self, timestamp: u32) -> DtmfTick {
-        if self.current.is_none_or(|current| current.tick == self.digit_ticks) {
-            self.current = self.queue.pop_front().map(|event| Current { event, timestamp, tick: 0 });
+        if self.current.is_none_or(|current| current.tick == current.ticks) {
+            self.current = self.queue.pop_front().map(|event| {
+                let ticks = if event.is_some() { self.digit_ticks } else { self.pause_ticks };
+                Current { event, timestamp, tick: 0, ticks }
+            });
         }
         let Some(current) = &mut self.current else { return DtmfTick::Idle };
         let tick = current.tick;
         current.tick += 1;
-        if tick >= self.tone_ticks + END_PACKETS - 1 {
+        let Some(event) = current.event.filter(|_| tick < self.tone_ticks + END_PACKETS - 1) else {
             return DtmfTick::Gap;
-        }
+        };
         let end = tick + 1 >= self.tone_ticks;
         let duration = if end { self.tone_units } else { (tick + 1) * self.packet_units };
-        let report = EventReport { event: current.event, end, volume: VOLUME, duration: duration as u16 };
+        let report = EventReport { event, end, volume: VOLUME, duration: duration as u16 };
         DtmfTick::Packet(DtmfPacket { timestamp: current.timestamp, marker: tick == 0, payload: report.to_bytes() })
     }
 
     /// Whether the next tick is [`DtmfTick::Idle`].
     pub fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.current.is_none_or(|current| current.tick == self.digit_ticks)
+        self.queue.is_empty() && self.current.is_none_or(|current| current.tick == current.ticks)
     }
 
     /// Forgets the digits that wait; one that has begun is sent to its end.

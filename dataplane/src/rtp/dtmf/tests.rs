@@ -271,3 +271,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pause_between_digits_sends_nothing_for_half_a_second() {
+    let mut sender = DtmfSender::new(8_000, Duration::from_millis(20));
+    sender.queue("1w2").expect("two digits and a pause");
+    let mut ticks = Vec::new();
+    while !sender.is_idle() {
+        ticks.push(sender.tick(160 * ticks.len() as u32));
+    }
+    let gaps = ticks.iter().filter(|tick| **tick == DtmfTick::Gap).count();
+    let plain = {
+        let mut sender = DtmfSender::new(8_000, Duration::from_millis(20));
+        sender.queue("12").expect("two digits");
+        let mut gaps = 0;
+        while !sender.is_idle() {
+            gaps += usize::from(sender.tick(0) == DtmfTick::Gap);
+        }
+        gaps
+    };
+    assert_eq!(gaps - plain, 25);
+}

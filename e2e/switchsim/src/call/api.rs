@@ -26,7 +26,8 @@ impl Api for SwitchApi<'_> {
             ("status", _) => format!("UP 0 years\n{} session(s)\n", self.core.channels().len()),
             ("uuid_exists", found) => found.is_some().to_string(),
             (
-                "uuid_setvar" | "uuid_setvar_multi" | "uuid_getvar" | "uuid_transfer" | "uuid_kill" | "uuid_dump" | "uuid_hold",
+                "uuid_setvar" | "uuid_setvar_multi" | "uuid_getvar" | "uuid_transfer" | "uuid_kill" | "uuid_dump"
+                | "uuid_hold",
                 None,
             ) => NO_CHANNEL.to_owned(),
             ("uuid_setvar", Some(target)) => set_variable(&target, rest),

@@ -233,7 +233,8 @@ impl CallerLeg<'_> {
             return self.bridge_failed(Cause::CALL_REJECTED);
         }
         if !target.bypass_media || target.session_timers {
-            self.shared.problem(format!("profile {}: needs inbound-bypass-media=true, enable-timer=false", target.name));
+            self.shared
+                .problem(format!("profile {}: needs inbound-bypass-media=true, enable-timer=false", target.name));
             return self.bridge_failed(Cause::INCOMPATIBLE_DESTINATION);
         }
         let bound = core.bind_rtp(profile.rtp_ip).and_then(|socket| Ok((socket.local_addr()?, socket)));
@@ -392,7 +393,9 @@ impl CallerLeg<'_> {
         channel.variables.set("originate_failed_cause", cause.name());
         let goes_on = channel.variables.get("continue_on_fail").is_some_and(|value| {
             let mut causes = value.split(',').map(str::trim);
-            causes.any(|word| word == "true" || word.eq_ignore_ascii_case(cause.name()) || word == cause.number().to_string())
+            causes.any(|word| {
+                word == "true" || word.eq_ignore_ascii_case(cause.name()) || word == cause.number().to_string()
+            })
         });
         if goes_on { Flow::Next } else { Flow::End(cause, EndedBy::Switch) }
     }

@@ -123,7 +123,8 @@ pub(crate) fn start(core: &Arc<Core>, plan: CallPlan) -> CallHandle {
     };
     let host = profile.map_or_else(|| "127.0.0.1".to_owned(), |profile| profile.sip_ip.to_string());
     let name = plan.name.clone().unwrap_or_else(|| plan.from.clone());
-    let channel = Channel::new(&uuid, format!("sofia/edge/{}@{host}", plan.from), &plan.from, &name, &plan.to, &context);
+    let channel =
+        Channel::new(&uuid, format!("sofia/edge/{}@{host}", plan.from), &plan.from, &name, &plan.to, &context);
     let channel = SharedChannel::new(channel);
     let (control, controls) = mpsc::unbounded_channel();
     let listener = plan.listen.then(|| Listener::new(epoch, plan.record));

@@ -77,7 +77,10 @@ pub(super) fn start(shared: &Arc<CallShared>, new: NewPodLeg) -> PodLeg {
     let (number, name) = {
         let caller = shared.channel.lock();
         let chosen = |variable: &str, own: &str| caller.variables.get(variable).unwrap_or(own).to_owned();
-        (chosen("effective_caller_id_number", &caller.caller_number), chosen("effective_caller_id_name", &caller.caller_name))
+        (
+            chosen("effective_caller_id_number", &caller.caller_number),
+            chosen("effective_caller_id_name", &caller.caller_name),
+        )
     };
     let host = new.profile.sip_ip;
     let mut channel = Channel::new(
@@ -102,11 +105,14 @@ pub(super) fn start(shared: &Arc<CallShared>, new: NewPodLeg) -> PodLeg {
     let channel = SharedChannel::new(channel);
     let (commands, command_receiver) = mpsc::unbounded_channel();
     let (event_sender, events) = mpsc::unbounded_channel();
-    core.channels().insert(uuid.clone(), Registered { channel: channel.clone(), control: Reach::Pod(commands.clone()) });
+    core.channels()
+        .insert(uuid.clone(), Registered { channel: channel.clone(), control: Reach::Pod(commands.clone()) });
     shared.note(Happening::LegStarted { attempt: new.attempt, uuid: uuid.clone(), rtp: new.rtp.to_string() });
     let mut runner = Runner { shared: shared.clone(), channel, commands: command_receiver, events: event_sender };
+    core.pod_legs.send_modify(|legs| *legs += 1);
     tokio::spawn(async move {
         runner.run(&uuid).await;
+        runner.shared.core.pod_legs.send_modify(|legs| *legs -= 1);
         // Later than the channel's end while the connection lingers: `uuid_…` on it must fail by then, see `Runner::over`.
         runner.shared.core.channels().remove(&uuid);
     });
@@ -142,7 +148,9 @@ impl Runner {
                         return;
                     }
                 }
-                "hangup" => return self.over(if data.is_empty() { Cause::NORMAL_CLEARING } else { Cause::named(&data) }),
+                "hangup" => {
+                    return self.over(if data.is_empty() { Cause::NORMAL_CLEARING } else { Cause::named(&data) });
+                }
                 "respond" => return self.over(Cause::NORMAL_TEMPORARY_FAILURE),
                 unknown => {
                     self.shared.problem(format!("invalid application {unknown} on a pod's leg"));

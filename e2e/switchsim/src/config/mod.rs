@@ -123,7 +123,9 @@ impl AccessList {
             (IpAddr::V4(net), IpAddr::V4(ip)) => {
                 prefix(u128::from(net.to_bits()), 32, network.2) == prefix(u128::from(ip.to_bits()), 32, network.2)
             }
-            (IpAddr::V6(net), IpAddr::V6(ip)) => prefix(net.to_bits(), 128, network.2) == prefix(ip.to_bits(), 128, network.2),
+            (IpAddr::V6(net), IpAddr::V6(ip)) => {
+                prefix(net.to_bits(), 128, network.2) == prefix(ip.to_bits(), 128, network.2)
+            }
             _ => false,
         };
         self.nodes.iter().rev().find(|network| holds(network)).map_or(self.allow_by_default, |network| network.0)
@@ -200,13 +202,16 @@ impl Config {
         };
         let configuration = section("configuration")?;
         let part = |name: &str| {
-            configuration.children().find(|node| node.has_tag_name("configuration") && node.attribute("name") == Some(name))
+            configuration
+                .children()
+                .find(|node| node.has_tag_name("configuration") && node.attribute("name") == Some(name))
         };
         let required = |name: &str| {
             part(name).ok_or_else(|| ConfigError::Missing { what: format!("<configuration name={name:?}>") })
         };
 
-        let modules: Vec<&str> = descendants(required("modules.conf")?, "load").filter_map(|node| node.attribute("module")).collect();
+        let modules: Vec<&str> =
+            descendants(required("modules.conf")?, "load").filter_map(|node| node.attribute("module")).collect();
         for needed in ["mod_event_socket", "mod_sofia", "mod_commands", "mod_dptools", "mod_dialplan_xml"] {
             if !modules.contains(&needed) {
                 return Err(ConfigError::Missing { what: format!("<load module={needed:?}/>") });
@@ -215,7 +220,8 @@ impl Config {
         let switch = params(required("switch.conf")?);
         let port = |name: &str, default: u16| switch.get(name).map_or(Ok(default), |value| value.parse(name, "a port"));
         let rtp_ports = port("rtp-start-port", 16384)?..=port("rtp-end-port", 32768)?;
-        let max_sessions = switch.get("max-sessions").map_or(Ok(1000), |value| value.parse("max-sessions", "a number"))?;
+        let max_sessions =
+            switch.get("max-sessions").map_or(Ok(1000), |value| value.parse("max-sessions", "a number"))?;
 
         let mut profiles = HashMap::new();
         for node in descendants(required("sofia.conf")?, "profile") {
@@ -228,8 +234,11 @@ impl Config {
         }
         let mut contexts = HashMap::new();
         for node in descendants(section("dialplan")?, "context") {
-            let extensions =
-                node.children().filter(|child| child.has_tag_name("extension")).map(read_extension).collect::<Result<_, _>>()?;
+            let extensions = node
+                .children()
+                .filter(|child| child.has_tag_name("extension"))
+                .map(read_extension)
+                .collect::<Result<_, _>>()?;
             contexts.insert(attribute(node, "name")?.to_owned(), extensions);
         }
         Ok(Self { rtp_ports, max_sessions, profiles, access_lists, contexts })
@@ -250,7 +259,10 @@ impl Config {
     /// Whether a call from `source` may arrive at `profile`. An access list that does not exist lets nobody in.
     #[must_use]
     pub fn admits(&self, profile: &Profile, source: IpAddr) -> bool {
-        profile.inbound_acl.as_ref().is_none_or(|name| self.access_lists.get(name).is_some_and(|list| list.allows(source)))
+        profile
+            .inbound_acl
+            .as_ref()
+            .is_none_or(|name| self.access_lists.get(name).is_some_and(|list| list.allows(source)))
     }
 
     /// The extensions of a context, in order; none for an unknown one.
@@ -277,7 +289,10 @@ impl Param<'_> {
     }
 
     fn is_true(&self) -> bool {
-        matches!(self.value.trim().to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "1" | "enabled" | "active" | "allow" | "t")
+        matches!(
+            self.value.trim().to_ascii_lowercase().as_str(),
+            "true" | "yes" | "on" | "1" | "enabled" | "active" | "allow" | "t"
+        )
     }
 }
 
@@ -291,7 +306,9 @@ fn descendants<'a, 'input>(node: Node<'a, 'input>, tag: &'a str) -> impl Iterato
 
 fn params<'a>(node: Node<'a, 'a>) -> HashMap<&'a str, Param<'a>> {
     descendants(node, "param")
-        .filter_map(|param| Some((param.attribute("name")?, Param { value: param.attribute("value")?, line: line(param) })))
+        .filter_map(|param| {
+            Some((param.attribute("name")?, Param { value: param.attribute("value")?, line: line(param) }))
+        })
         .collect()
 }
 
@@ -309,7 +326,9 @@ fn read_profile(node: Node<'_, '_>, modules: &[&str]) -> Result<Profile, ConfigE
         .find(|child| child.has_tag_name("settings"))
         .ok_or_else(|| ConfigError::Missing { what: format!("<settings> of profile {name:?}") })?;
     let settings = params(settings);
-    let need = |param: &str| settings.get(param).ok_or_else(|| ConfigError::Missing { what: format!("{param} of profile {name:?}") });
+    let need = |param: &str| {
+        settings.get(param).ok_or_else(|| ConfigError::Missing { what: format!("{param} of profile {name:?}") })
+    };
     let flag = |param: &str, default: bool| settings.get(param).map_or(default, Param::is_true);
     let sip_ip: IpAddr = need("sip-ip")?.parse("sip-ip", "an IP address")?;
     let codecs = settings.get("outbound-codec-prefs").or_else(|| settings.get("codec-prefs"));
@@ -334,7 +353,9 @@ fn read_profile(node: Node<'_, '_>, modules: &[&str]) -> Result<Profile, ConfigE
         bypass_media: flag("inbound-bypass-media", false),
         session_timers: flag("enable-timer", true),
         soft_timer: settings.get("rtp-timer-name").is_some_and(|value| value.value == "soft"),
-        dtmf_payload_type: settings.get("rfc2833-pt").map_or(Ok(101), |value| value.parse("rfc2833-pt", "a payload type"))?,
+        dtmf_payload_type: settings
+            .get("rfc2833-pt")
+            .map_or(Ok(101), |value| value.parse("rfc2833-pt", "a payload type"))?,
     })
 }
 
@@ -366,8 +387,11 @@ fn read_access_list(node: Node<'_, '_>) -> Result<AccessList, ConfigError> {
 }
 
 fn read_extension(node: Node<'_, '_>) -> Result<Extension, ConfigError> {
-    let conditions =
-        node.children().filter(|child| child.has_tag_name("condition")).map(read_condition).collect::<Result<_, _>>()?;
+    let conditions = node
+        .children()
+        .filter(|child| child.has_tag_name("condition"))
+        .map(read_condition)
+        .collect::<Result<_, _>>()?;
     Ok(Extension {
         name: node.attribute("name").unwrap_or_default().to_owned(),
         continues: node.attribute("continue") == Some("true"),
@@ -378,7 +402,10 @@ fn read_extension(node: Node<'_, '_>) -> Result<Extension, ConfigError> {
 fn read_condition(node: Node<'_, '_>) -> Result<Condition, ConfigError> {
     for attribute in node.attributes() {
         if !matches!(attribute.name(), "field" | "expression" | "break") {
-            return Err(ConfigError::Unsupported { line: line(node), what: format!("<condition {}=…>", attribute.name()) });
+            return Err(ConfigError::Unsupported {
+                line: line(node),
+                what: format!("<condition {}=…>", attribute.name()),
+            });
         }
     }
     if let Some(nested) = node.children().find(|child| child.has_tag_name("condition") || child.has_tag_name("regex")) {
@@ -391,7 +418,8 @@ fn read_condition(node: Node<'_, '_>) -> Result<Condition, ConfigError> {
         value: value.to_owned(),
         expected,
     };
-    let expression = Regex::new(pattern).map_err(|error| bad("expression", pattern, format!("a regular expression: {error}")))?;
+    let expression =
+        Regex::new(pattern).map_err(|error| bad("expression", pattern, format!("a regular expression: {error}")))?;
     let on = match node.attribute("break") {
         None | Some("on-false") => Break::OnFalse,
         Some("on-true") => Break::OnTrue,

@@ -9,7 +9,8 @@ use regex::Regex;
 use super::ConfigError;
 
 static DIRECTIVE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"<X-PRE-PROCESS\s+cmd\s*=\s*"([^"]*)"\s+data\s*=\s*"([^"]*)"\s*/>"#).expect("the pattern is a constant")
+    Regex::new(r#"<X-PRE-PROCESS\s+cmd\s*=\s*"([^"]*)"\s+data\s*=\s*"([^"]*)"\s*/>"#)
+        .expect("the pattern is a constant")
 });
 static GLOBAL: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\$\$\{([A-Za-z0-9_.-]+)\}").expect("the pattern is a constant"));

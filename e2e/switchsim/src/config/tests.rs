@@ -43,7 +43,8 @@ fn networks_match_by_prefix() {
 fn without_its_module_g722_is_left_out_of_the_offer() {
     let xml = DEMO.replace(r#"<load module="mod_spandsp"/>"#, "");
     let config = Config::parse(&xml, &HashMap::new()).unwrap();
-    let names: Vec<_> = config.profile("agent").unwrap().outbound_codecs.iter().map(|codec| codec.name.as_str()).collect();
+    let names: Vec<_> =
+        config.profile("agent").unwrap().outbound_codecs.iter().map(|codec| codec.name.as_str()).collect();
     assert!(!names.contains(&"G722") && names.contains(&"PCMU"), "{names:?}");
 }
 

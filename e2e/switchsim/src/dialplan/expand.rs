@@ -21,7 +21,8 @@ fn expand_within(text: &str, channel: &Channel, depth: usize) -> String {
             out.push_str(&rest[start..]);
             return out;
         };
-        let reference = if depth > 0 { expand_within(&inside[..end], channel, depth - 1) } else { inside[..end].to_owned() };
+        let reference =
+            if depth > 0 { expand_within(&inside[..end], channel, depth - 1) } else { inside[..end].to_owned() };
         out.push_str(&value(&reference, channel));
         rest = &inside[end + 1..];
     }

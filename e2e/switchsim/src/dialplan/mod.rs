@@ -32,7 +32,10 @@ pub(crate) fn hunt(
             for action in chosen {
                 any_taken = true;
                 anti_taken |= captures.is_none();
-                let action = Action { data: substitute(&action.data, captures.as_deref().unwrap_or_default()), ..action.clone() };
+                let action = Action {
+                    data: substitute(&action.data, captures.as_deref().unwrap_or_default()),
+                    ..action.clone()
+                };
                 if action.inline {
                     inline(channel, &action);
                 } else {
@@ -176,7 +179,10 @@ mod tests {
     #[test]
     fn matches_are_kept_as_freeswitch_keeps_them() {
         let mut channel = channel("15550100");
-        hunted(r#"<extension name="e"><condition field="destination_number" expression="^(.*)$"><action application="answer"/></condition></extension>"#, &mut channel);
+        hunted(
+            r#"<extension name="e"><condition field="destination_number" expression="^(.*)$"><action application="answer"/></condition></extension>"#,
+            &mut channel,
+        );
         assert_eq!(channel.variables.get("DP_MATCH"), Some("ARRAY::15550100|:15550100"));
     }
 }

@@ -29,7 +29,8 @@ pub(crate) fn dial_string(data: &str) -> Result<DialString, String> {
     if rest.contains([',', '|']) {
         return Err(format!("{data:?}: more than one endpoint is not supported"));
     }
-    let path = rest.strip_prefix("sofia/").ok_or_else(|| format!("{data:?}: expected sofia/<profile>/<user>@<host>"))?;
+    let path =
+        rest.strip_prefix("sofia/").ok_or_else(|| format!("{data:?}: expected sofia/<profile>/<user>@<host>"))?;
     let (profile, target) = path.split_once('/').ok_or_else(|| format!("{data:?}: expected sofia/<profile>/<user>"))?;
     let target = target.split(';').next().unwrap_or_default().trim_start_matches("sip:");
     let (user, host) = target.rsplit_once('@').unwrap_or((target, ""));
@@ -61,7 +62,11 @@ fn pairs(text: &str) -> Vec<(String, String)> {
             _ => current.push(character),
         }
     }
-    parts.iter().filter_map(|part| part.split_once('=')).map(|(name, value)| (name.trim().to_owned(), value.to_owned())).collect()
+    parts
+        .iter()
+        .filter_map(|part| part.split_once('='))
+        .map(|(name, value)| (name.trim().to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// One pod of `socket`'s list.
@@ -115,7 +120,9 @@ mod tests {
 
     #[test]
     fn a_dial_string_has_variables_and_an_address() {
-        let dial = dial_string("[media_timeout=1500,sip_h_X-Call-UUID=u,absolute_codec_string=^^:G722:PCMU]sofia/agent/100@127.0.0.1:5080");
+        let dial = dial_string(
+            "[media_timeout=1500,sip_h_X-Call-UUID=u,absolute_codec_string=^^:G722:PCMU]sofia/agent/100@127.0.0.1:5080",
+        );
         let dial = dial.unwrap();
         assert_eq!(dial.variables[0], ("media_timeout".to_owned(), "1500".to_owned()));
         assert_eq!(dial.variables[2].1, "^^:G722:PCMU");

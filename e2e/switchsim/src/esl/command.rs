@@ -88,9 +88,11 @@ impl CommandParser {
             .collect();
         let length = match headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
             None => 0,
-            Some((_, value)) => value.parse().ok().filter(|length| *length <= MAX_BODY_BYTES).ok_or_else(|| {
-                ProtocolError::ContentLength { value: value.clone(), limit: MAX_BODY_BYTES }
-            })?,
+            Some((_, value)) => value
+                .parse()
+                .ok()
+                .filter(|length| *length <= MAX_BODY_BYTES)
+                .ok_or_else(|| ProtocolError::ContentLength { value: value.clone(), limit: MAX_BODY_BYTES })?,
         };
         let Some(body) = self.buffer.get(body_start..body_start + length) else {
             self.searched = head_end;
@@ -132,7 +134,8 @@ mod tests {
         out
     }
 
-    const TWO: &[u8] = b"sendmsg\ncall-command: execute\nexecute-app-name: set\ncontent-length: 8\n\nx=1\r\ny\n\nconnect\n\n";
+    const TWO: &[u8] =
+        b"sendmsg\ncall-command: execute\nexecute-app-name: set\ncontent-length: 8\n\nx=1\r\ny\n\nconnect\n\n";
 
     #[test]
     fn a_stream_may_be_cut_anywhere() {

@@ -55,7 +55,9 @@ impl Event<'_> {
             Self::Answer => ("CHANNEL_ANSWER", "switch_channel.c", "switch_channel_perform_mark_answered", 3848),
             Self::Hangup => ("CHANNEL_HANGUP", "switch_channel.c", "switch_channel_perform_hangup", 3447),
             Self::Unpark => ("CHANNEL_UNPARK", "switch_ivr.c", "switch_ivr_park", 1213),
-            Self::StateChange => ("CHANNEL_STATE", "switch_channel.c", "switch_channel_perform_set_running_state", 2409),
+            Self::StateChange => {
+                ("CHANNEL_STATE", "switch_channel.c", "switch_channel_perform_set_running_state", 2409)
+            }
             Self::HangupComplete => {
                 ("CHANNEL_HANGUP_COMPLETE", "switch_core_state_machine.c", "switch_core_session_reporting_state", 943)
             }
@@ -115,8 +117,8 @@ pub(super) fn headers(source: &EventSource, channel: &Channel, event: Event<'_>)
     out.put_number("", "Event-Calling-Line-Number", u64::from(line));
     out.put_number("", "Event-Sequence", source.sequence.fetch_add(1, Ordering::Relaxed));
 
-    let complete = matches!(event, Event::HangupComplete);
-    if let (true, Some(cause)) = (complete, channel.cause) {
+    // The last event names the cause twice; so it is recorded.
+    if let (Event::HangupComplete, Some(cause)) = (event, channel.cause) {
         out.put("Hangup-Cause", cause.name());
     }
     if matches!(event, Event::Data) {
@@ -132,7 +134,7 @@ pub(super) fn headers(source: &EventSource, channel: &Channel, event: Event<'_>)
     out.put("Channel-HIT-Dialplan", "true");
     out.put("Channel-Call-UUID", &channel.uuid);
     out.put("Answer-State", channel.answer_state());
-    if let (false, Some(cause)) = (complete, channel.cause) {
+    if let Some(cause) = channel.cause {
         out.put("Hangup-Cause", cause.name());
     }
     caller_profile(&mut out, "Caller-", channel);

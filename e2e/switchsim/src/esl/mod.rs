@@ -8,6 +8,6 @@ mod session;
 mod variables;
 
 pub(crate) use event::{EventSource, dump};
-pub use session::{Api, ApiResult, Effect, EslSession};
 pub(crate) use session::Ending;
+pub use session::{Api, ApiResult, Effect, EslSession};
 pub(crate) use variables::{LegIdentity, set_sip_variables};

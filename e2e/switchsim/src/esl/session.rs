@@ -14,8 +14,21 @@ use crate::channel::{CallState, Channel, SharedChannel, State, now_us};
 
 /// Applications that a bypassed channel takes without an effect that a pod could see beyond their two events.
 const WITHOUT_EFFECT: &[&str] = &[
-    "break", "event", "info", "log", "multiset", "park", "playback", "pre_answer", "record_session", "ring_ready", "send_dtmf",
-    "sleep", "start_dtmf", "stop_dtmf", "verbose_events",
+    "break",
+    "event",
+    "info",
+    "log",
+    "multiset",
+    "park",
+    "playback",
+    "pre_answer",
+    "record_session",
+    "ring_ready",
+    "send_dtmf",
+    "sleep",
+    "start_dtmf",
+    "stop_dtmf",
+    "verbose_events",
 ];
 /// Applications waiting for their turn; FreeSWITCH's own queue is bounded too.
 const MAX_QUEUED: usize = 1_000;

@@ -125,10 +125,7 @@ pub(crate) fn set_sip_variables(channel: &mut Channel, identity: &LegIdentity<'_
         ("sofia_profile_name", profile.name.clone()),
         ("sofia_profile_url", format!("sip:mod_sofia@{host}:{port}")),
         ("recovery_profile_name", profile.name.clone()),
-        (
-            "sip_Remote-Party-ID",
-            format!("\"{quoted}\" <sip:{from_uri}>;party=calling;screen=yes;privacy=off"),
-        ),
+        ("sip_Remote-Party-ID", format!("\"{quoted}\" <sip:{from_uri}>;party=calling;screen=yes;privacy=off")),
         ("sip_cid_type", "rpid".to_owned()),
         ("sip_full_via", format!("SIP/2.0/UDP {host}:{network_port};rport={network_port};branch=z9hG4bK{branch}")),
         ("sip_from_display", display),

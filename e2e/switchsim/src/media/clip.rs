@@ -48,6 +48,11 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
+    /// The last frame's place: where an encoder that began with the first has settled.
+    pub(crate) fn last(&self) -> usize {
+        (self.bytes.len() / self.frame_bytes).saturating_sub(1)
+    }
+
     pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
         self.bytes.get(index * self.frame_bytes..(index + 1) * self.frame_bytes)
     }
@@ -79,8 +84,8 @@ impl Clip {
         let wav = |source| ClipError::Wav { path: name.clone(), source };
         let mut reader = hound::WavReader::open(path.as_ref()).map_err(wav)?;
         let spec = reader.spec();
-        let rate =
-            SampleRate::try_from(spec.sample_rate).map_err(|_| ClipError::Rate { path: name.clone(), hz: spec.sample_rate })?;
+        let rate = SampleRate::try_from(spec.sample_rate)
+            .map_err(|_| ClipError::Rate { path: name.clone(), hz: spec.sample_rate })?;
         if reader.duration() as usize / (spec.sample_rate as usize / 1000) > MAX_SAMPLES / (RATE_HZ as usize / 1000) {
             return Err(ClipError::TooLong { path: name.clone() });
         }
@@ -111,7 +116,9 @@ impl Clip {
         let level = 16_384.0 / hz.len().max(1) as f32;
         let sample = |at: usize| {
             // Whole periods are taken off before f32 loses them.
-            hz.iter().map(|hz| (TAU * ((at as f64 * f64::from(*hz) / f64::from(RATE_HZ)).fract() as f32)).sin() * level).sum::<f32>()
+            hz.iter()
+                .map(|hz| (TAU * ((at as f64 * f64::from(*hz) / f64::from(RATE_HZ)).fract() as f32)).sin() * level)
+                .sum::<f32>()
         };
         Self::from_samples((0..count).map(|at| sample(at) as i16).collect())
     }
@@ -192,6 +199,20 @@ mod tests {
             let frames = clip.frames(codec, 20);
             assert_eq!(frames.get(4).map(<[u8]>::len), Some(bytes), "{codec:?}");
             assert!(frames.get(5).is_none(), "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_frame_of_silence_is_silence_however_often_it_is_heard() {
+        for codec in [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::L16(SampleRate::Hz16000)] {
+            let frames = Clip::silence(Duration::from_millis(200)).frames(codec, 20);
+            let mut decoder = sofia_dataplane::audio::Decoder::new(codec);
+            let mut heard = Vec::new();
+            for _ in 0..100 {
+                decoder.decode(frames.get(frames.last()).unwrap(), &mut heard);
+            }
+            let loudest = heard.iter().fold(0.0_f32, |loudest, sample| loudest.max(sample.abs()));
+            assert!(loudest < 0.001, "{codec:?}: {loudest}");
         }
     }
 

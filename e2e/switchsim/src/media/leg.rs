@@ -180,11 +180,18 @@ impl Speaker {
             return Frame::Nothing;
         }
         let mut dropped = 0;
-        if self.digit.is_none() && self.pause == 0 && leg.media.dtmf.is_some() {
-            if let Some((event, done)) = self.digits.pop_front() {
-                self.digit = Some(Digit { event, timestamp, packets: 0 });
-                self.digit_done = done;
+        if leg.media.dtmf.is_none() {
+            // The pod's answer has no telephone-event: nobody would notice.
+            for done in self.digits.drain(..).filter_map(|(_, done)| done) {
+                let _ = done.send(());
             }
+        }
+        if self.digit.is_none()
+            && self.pause == 0
+            && let Some((event, done)) = self.digits.pop_front()
+        {
+            self.digit = Some(Digit { event, timestamp, packets: 0 });
+            self.digit_done = done;
         }
         self.pause = self.pause.saturating_sub(1);
         if let (Some(digit), Some(dtmf)) = (&mut self.digit, leg.media.dtmf) {
@@ -248,14 +255,17 @@ impl Speaker {
             }
         }
         self.spoken = (None, 0);
-        match &self.silent_frames {
-            Some((known, frames)) if *known == format => (frames.clone(), 0),
+        let frames = match &self.silent_frames {
+            Some((known, frames)) if *known == format => frames.clone(),
             _ => {
                 let frames = self.silence.frames(format.0, format.1);
                 self.silent_frames = Some((format, frames.clone()));
-                (frames, 0)
+                frames
             }
-        }
+        };
+        // An adaptive codec (G.722) takes a few frames to become silent: its first, repeated, would be a hum.
+        let settled = frames.last();
+        (frames, settled)
     }
 
     /// What was said in the current frame, 20 ms at 16 kHz.

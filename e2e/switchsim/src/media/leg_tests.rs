@@ -50,7 +50,8 @@ fn what_is_said_goes_out_once_and_says_when_it_is_done() {
     let mut speaker = speaker(Impairments::default());
     let (sender, mut done) = oneshot::channel();
     speaker.say(Clip::tone(500.0, Duration::from_millis(100)), false, Some(sender));
-    let silence = run(&mut Speaker::new(Impairments::default(), Clip::silence(Duration::from_millis(20))), 1)[0].4.clone();
+    let silence =
+        run(&mut Speaker::new(Impairments::default(), Clip::silence(Duration::from_millis(20))), 1)[0].4.clone();
     let loud = run(&mut speaker, 5).iter().filter(|packet| packet.4 != silence).count();
     assert_eq!(loud, 5);
     assert!(done.try_recv().is_err());

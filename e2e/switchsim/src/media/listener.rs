@@ -181,7 +181,10 @@ mod tests {
     fn packets(clip: &Clip, first_timestamp: u32, ssrc: u32) -> Vec<(u32, Vec<u8>, u32)> {
         let frames = clip.frames(Codec::G722, 20);
         let timestamps = (0..).map(|at| first_timestamp + at * 160);
-        timestamps.zip((0..).map_while(|at| frames.get(at).map(<[u8]>::to_vec))).map(|(at, bytes)| (at, bytes, ssrc)).collect()
+        timestamps
+            .zip((0..).map_while(|at| frames.get(at).map(<[u8]>::to_vec)))
+            .map(|(at, bytes)| (at, bytes, ssrc))
+            .collect()
     }
 
     fn hear(listener: &mut Listener, epoch: Instant, start: Duration, packets: &[(u32, Vec<u8>, u32)]) {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::leg::LegFormat;
 use super::listener::{Burst, Listener};
 use super::rtp::{self, Packet};
-use super::leg::LegFormat;
 use crate::stats::{Histogram, Reception, Spread};
 
 /// Gaps from here on are listed.

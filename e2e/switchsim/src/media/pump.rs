@@ -26,8 +26,13 @@ use crate::stats::{Histogram, Spread};
 
 /// epoll's name for the wake-up descriptor; callers count from 1.
 const WAKE: u64 = 0;
-/// Datagrams read from one socket before the others get their turn.
-const READS_A_TURN: usize = 4;
+/// Datagrams read from one socket before the others get their turn, while this thread is behind. Otherwise one: there is seldom
+/// a second, epoll tells of it again, and asking would cost a system call.
+const READS_WHEN_BEHIND: usize = 8;
+/// So late a frame means that this thread is behind.
+const BEHIND: Duration = Duration::from_millis(5);
+/// A packet's time stamp that is older is taken for a clock that was set.
+const MAX_AGE: Duration = Duration::from_secs(10);
 /// Frames that are later than this are left out instead of being sent in a burst: the machine slept.
 const MAX_CATCH_UP: Duration = Duration::from_millis(200);
 /// Timers are kept to the millisecond; what is due within half of one is due.
@@ -107,6 +112,7 @@ impl Pump {
                 figures: figures_too,
                 outgoing: Vec::new(),
                 silence: Clip::silence(Duration::from_millis(200)),
+                behind: false,
             };
             worker.run();
         })?;
@@ -201,6 +207,7 @@ struct Worker {
     figures: Arc<Mutex<Figures>>,
     outgoing: Vec<Outgoing>,
     silence: Clip,
+    behind: bool,
 }
 
 impl Worker {
@@ -212,6 +219,7 @@ impl Worker {
                 return;
             }
             let now = Instant::now();
+            self.behind = self.due.peek().is_some_and(|Reverse(due)| due.at + BEHIND < now);
             while let Some(Reverse(due)) = self.due.peek() {
                 if due.at > now + SLACK {
                     break;
@@ -380,7 +388,7 @@ impl Worker {
         let Some(caller) = self.callers.get_mut(&id) else { return };
         let Some(leg) = &mut caller.leg else { return };
         let mut buffer = [0; 2048];
-        for _ in 0..READS_A_TURN {
+        for _ in 0..if self.behind { READS_WHEN_BEHIND } else { 1 } {
             let Some((length, source, arrival)) = read(&leg.socket, &mut buffer) else { return };
             let mut observed = caller.monitor.lock();
             if source != Some(leg.format.media.remote) {
@@ -403,14 +411,17 @@ impl Caller {
                 let count = RATE_HZ as usize / 50;
                 let at = self.local_at;
                 self.local_at += count;
-                if samples.is_empty() { return } else { (at..at + count).map(|at| samples[at % samples.len()]).collect() }
+                if samples.is_empty() {
+                    return;
+                } else {
+                    (at..at + count).map(|at| samples[at % samples.len()]).collect()
+                }
             }
         };
         let mut observed = self.monitor.lock();
-        if observed.audible {
-            if let Some(listener) = &mut observed.listener {
-                listener.on_local(&frame, now);
-            }
+        let audible = observed.audible;
+        if let Some(listener) = observed.listener.as_mut().filter(|_| audible) {
+            listener.on_local(&frame, now);
         }
     }
 }
@@ -436,7 +447,7 @@ fn read(socket: &UdpSocket, buffer: &mut [u8]) -> Option<(usize, Option<SocketAd
         })
     });
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    let age = stamp.and_then(|stamp| since_epoch.checked_sub(stamp)).filter(|age| *age < Duration::from_secs(1));
+    let age = stamp.and_then(|stamp| since_epoch.checked_sub(stamp)).filter(|age| *age < MAX_AGE);
     let arrival = age.and_then(|age| now.checked_sub(age)).unwrap_or(now);
     let source = message.address.and_then(|address| {
         let v4 = address.as_sockaddr_in().map(|address| SocketAddr::from((address.ip(), address.port())));

@@ -1,0 +1,236 @@
+//! Turns in the media: interruption, resuming and clearing, keys both ways, utterances.
+
+use super::*;
+use crate::rtp::dtmf::EventReport;
+use crate::rtp::network::{Conditions, deliver};
+
+const FRAME: Duration = ms(20);
+/// From the barge-in to silence: what is committed, and the fade of 40 ms.
+const UNTIL_SILENT: Duration = ms(40 + 40);
+
+fn barge_ins(simulation: &Simulation) -> Vec<Duration> {
+    simulation
+        .told(|event| matches!(event, MediaEvent::BargeIn { .. }).then_some(()))
+        .iter()
+        .map(|(at, ())| *at)
+        .collect()
+}
+
+/// The agent speaks for four seconds from the start; the caller begins after one.
+fn interrupted() -> (Simulation, Duration) {
+    let mut simulation = Simulation::conversation(Codec::L16(SampleRate::Hz16000), 20);
+    let media = simulation.media.clone();
+    let speech = voice("go_somewhere.wav");
+    let quiet = vec![0; 16_000];
+    simulation.arrive(far_speech(&media, 0, Duration::ZERO, &[&quiet[..], &speech, &vec![0; 96_000]].concat()));
+    simulation.play(1, SampleRate::Hz16000, &tone(SampleRate::Hz16000, ms(4_000)));
+    simulation.play(2, SampleRate::Hz16000, &tone(SampleRate::Hz16000, ms(1_000)));
+    let mut until = ms(1_000);
+    while barge_ins(&simulation).is_empty() {
+        until += FRAME;
+        assert!(until < ms(3_500), "speech over the agent interrupts it: {:?}", simulation.told);
+        simulation.run_until(until);
+    }
+    let at = barge_ins(&simulation)[0];
+    (simulation, at)
+}
+
+#[test]
+fn a_barge_in_silences_the_agent_within_two_frames_and_the_fade() {
+    let (mut simulation, at) = interrupted();
+    simulation.run_until(at + ms(1_000));
+    let loud = simulation.sounding();
+    let last = simulation.sent.iter().zip(&loud).filter(|(_, loud)| **loud).map(|(packet, _)| packet.at).max();
+    println!("from the barge-in to the last packet with sound: {:?}", last.map(|last| last.saturating_sub(at)));
+    assert!(last.is_some_and(|last| last <= at + UNTIL_SILENT), "{last:?} {at:?}");
+    assert_eq!(barge_ins(&simulation).len(), 1, "told once");
+    simulation.assert_consecutive();
+}
+
+#[test]
+fn a_false_alarm_goes_on_where_it_was_paused_and_loses_nothing() {
+    let (mut simulation, at) = interrupted();
+    simulation.run_until(at + ms(2_000));
+    simulation.instruct(Instruction::Resume);
+    simulation.run_until(ms(10_000));
+    let ended =
+        simulation.told(|event| if let MediaEvent::ClipEnded { clip, .. } = event { Some(clip.0) } else { None });
+    assert_eq!(ended.iter().map(|(_, clip)| *clip).collect::<Vec<_>>(), [1, 2]);
+    let sound = simulation.sounding().iter().filter(|loud| **loud).count() as u64 * 20;
+    assert!((4_900..=5_100).contains(&sound), "5000 ms were to be said, {sound} ms were");
+    let cut = simulation.told(|event| matches!(event, MediaEvent::ClipCut { .. }).then_some(()));
+    assert!(cut.is_empty());
+}
+
+#[test]
+fn clearing_tells_how_much_was_heard_and_lets_no_late_samples_of_it_through() {
+    let (mut simulation, at) = interrupted();
+    simulation.run_until(at + ms(500));
+    simulation.instruct(Instruction::Clear { through: ClipId(3) });
+    let cut = simulation.told(|event| match event {
+        MediaEvent::ClipCut { clip, played, came } => Some((clip.0, *played, *came)),
+        _ => None,
+    });
+    let [(_, (1, played, came)), (_, (2, Duration::ZERO, unheard))] = cut[..] else { panic!("{cut:?}") };
+    assert_eq!((came, unheard), (ms(4_000), ms(1_000)));
+    assert!(
+        played.abs_diff(at) <= UNTIL_SILENT,
+        "the clip began with the call, and was interrupted at {at:?}: {played:?}"
+    );
+    // A clip that was asked for before, but comes only now.
+    simulation.play(3, SampleRate::Hz16000, &tone(SampleRate::Hz16000, ms(400)));
+    let before = simulation.sent.len();
+    // Until the caller has finished.
+    simulation.run_until(ms(5_500));
+    assert!(simulation.sounding()[before..].iter().all(|loud| !loud));
+    simulation.play(4, SampleRate::Hz16000, &tone(SampleRate::Hz16000, ms(400)));
+    let before = simulation.sent.len();
+    simulation.run_until(ms(6_500));
+    let sound = simulation.sounding()[before..].iter().filter(|loud| **loud).count() as u64 * 20;
+    assert!((380..=440).contains(&sound), "what comes after is heard whole: {sound}");
+    simulation.assert_consecutive();
+}
+
+#[test]
+fn an_agent_that_may_not_be_interrupted_is_not() {
+    let mut simulation = Simulation::conversation(Codec::L16(SampleRate::Hz16000), 20);
+    let media = simulation.media.clone();
+    simulation.instruct(Instruction::SetInterruptible(false));
+    simulation.arrive(far_speech(&media, 0, ms(500), &voice("go_somewhere.wav")));
+    simulation.play(1, SampleRate::Hz16000, &tone(SampleRate::Hz16000, ms(5_000)));
+    simulation.run_until(ms(4_900));
+    assert!(barge_ins(&simulation).is_empty());
+    assert!(simulation.sounding().iter().skip(1).all(|loud| *loud), "it speaks on");
+}
+
+#[test]
+fn an_utterance_is_heard_whole_over_a_bad_network() {
+    for (codec, ptime_ms) in
+        [(Codec::Pcmu, 20), (Codec::G722, 20), (Codec::L16(SampleRate::Hz16000), 20), (Codec::Pcma, 60)]
+    {
+        let mut simulation = Simulation::conversation(codec, ptime_ms);
+        let media = simulation.media.clone();
+        let speech = voice("amiable_woman.wav");
+        let packets =
+            far_speech(&media, 0, Duration::ZERO, &[&vec![0; 16_000][..], &speech, &vec![0; 32_000]].concat());
+        let conditions = Conditions {
+            jitter: ms(60),
+            loss: 0.05,
+            reorder: 0.02,
+            detour: ms(30),
+            drift_ppm: 200.0,
+            ..Conditions::default()
+        };
+        let arrivals = deliver(conditions, 8, packets.iter().map(|(at, _)| *at));
+        simulation.arrive(arrivals.iter().map(|arrival| (arrival.at, packets[arrival.index as usize].1.clone())));
+        simulation.run_until(ms(7_000));
+        let said = Duration::from_micros(speech.len() as u64 * 1_000_000 / 16_000);
+        let heard = simulation.told(|event| match event {
+            MediaEvent::Utterance(utterance) => Some(SampleRate::Hz16000.duration(utterance.pcm.len())),
+            _ => None,
+        });
+        let [(_, length)] = heard[..] else { panic!("{codec:?}: {:?}", simulation.told.len()) };
+        // The recording has some silence of its own at its ends; pre-roll and tail are 500 ms.
+        assert!(length >= said.mul_f64(0.8) && length <= said + ms(700), "{codec:?}: {length:?} of {said:?}");
+    }
+}
+
+/// Keys as the far end's packets, each 100 ms long with 60 ms between, its end sent three times.
+fn far_keys(media: &NegotiatedMedia, first: u32, from: Duration, keys: &str) -> Vec<(Duration, Vec<u8>)> {
+    let units = media.codec.rtp_clock_hz() * media.ptime_ms / 1_000;
+    let (mut packets, mut index, mut tick) = (Vec::new(), first, 0);
+    for key in keys.chars() {
+        let event = "0123456789*#ABCD".find(key).expect("a key") as u8;
+        let timestamp = FAR_TIMESTAMP.wrapping_add((first + tick).wrapping_mul(units));
+        for n in 0..8 {
+            let report = EventReport { event, end: n >= 5, volume: 10, duration: ((n + 1).min(5) * units) as u16 };
+            let mut bytes = far_packet(media, index, &report.to_bytes());
+            bytes[1] = EVENT | if n == 0 { 0x80 } else { 0 };
+            bytes[4..8].copy_from_slice(&timestamp.to_be_bytes());
+            packets.push((from + media.ptime() * (tick + n.min(5)), bytes));
+            index += 1;
+        }
+        tick += 8;
+    }
+    packets
+}
+
+#[test]
+fn each_key_of_the_caller_is_told_once_over_a_bad_network() {
+    let keys = "0123456789*#ABCD5599";
+    for seed in 0..20 {
+        let mut simulation = Simulation::conversation(Codec::Pcmu, 20);
+        let packets = far_keys(&simulation.media, 0, ms(500), keys);
+        let conditions = Conditions { jitter: ms(30), loss: 0.05, duplicate: 0.05, ..Conditions::default() };
+        let arrivals = deliver(conditions, seed, packets.iter().map(|(at, _)| *at));
+        simulation.arrive(arrivals.iter().map(|arrival| (arrival.at, packets[arrival.index as usize].1.clone())));
+        simulation.run_until(ms(6_000));
+        assert_eq!(simulation.keys(), keys, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_the_agent_says_waits_for_keys_and_is_not_swallowed_by_them() {
+    let mut simulation = Simulation::conversation(Codec::Pcmu, 20);
+    simulation.play(1, SampleRate::Hz8000, &tone(SampleRate::Hz8000, ms(1_000)));
+    simulation.run_until(ms(300));
+    simulation.instruct(Instruction::SendDtmf { digits: "12".to_owned() });
+    simulation.run_until(ms(3_000));
+    let sound = simulation.sounding().iter().filter(|loud| **loud).count() * 20;
+    assert!((980..=1_040).contains(&sound), "{sound} ms of 1000");
+    let ended = simulation.told(|event| matches!(event, MediaEvent::ClipEnded { .. }).then_some(()));
+    let [(at, ())] = ended[..] else { panic!("{ended:?}") };
+    assert!((ms(1_320)..=ms(1_380)).contains(&at), "two keys and their pauses are 320 ms: {at:?}");
+    simulation.assert_consecutive();
+}
+
+#[test]
+fn pauses_between_keys_are_filled_with_silence_because_a_mute_pod_counts_as_lost() {
+    let mut simulation = Simulation::conversation(Codec::Pcmu, 20);
+    simulation.play(1, SampleRate::Hz8000, &tone(SampleRate::Hz8000, ms(10_000)));
+    simulation.instruct(Instruction::SendDtmf { digits: "1wwww2".to_owned() });
+    simulation.run_until(ms(5_000));
+    simulation.assert_consecutive();
+    let times: Vec<Duration> = simulation.sent.iter().map(|packet| packet.at).collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= ms(20)), "a packet each packet time");
+    let events: Vec<usize> = (0..times.len()).filter(|at| simulation.sent[*at].payload_type == EVENT).collect();
+    let [.., before, after] = events[..8] else { panic!("{events:?}") };
+    assert!(after - before > 100, "four pauses are two seconds");
+    assert!(!simulation.sounding()[before..after].iter().any(|loud| *loud));
+}
+
+#[test]
+fn keys_are_sent_as_events_in_the_rhythm_of_the_stream() {
+    for codec in [Codec::Pcmu, Codec::G722, Codec::L16(SampleRate::Hz16000)] {
+        let mut simulation = Simulation::conversation(codec, 20);
+        simulation.run_until(ms(500));
+        simulation.instruct(Instruction::SendDtmf { digits: "4*".to_owned() });
+        simulation.run_until(ms(2_000));
+        simulation.assert_consecutive();
+        let units = codec.rtp_clock_hz() / 50;
+        let events: Vec<&Sent> = simulation.sent.iter().filter(|packet| packet.payload_type == EVENT).collect();
+        let reports: Vec<EventReport> = events
+            .iter()
+            .map(|packet| EventReport::from_bytes(packet.payload[..].try_into().expect("four octets")))
+            .collect();
+        let keys: Vec<_> = events.chunk_by(|a, b| a.timestamp == b.timestamp).map(<[_]>::len).collect();
+        assert_eq!(keys, [7, 7], "100 ms are five packets, the last of them and two more are ends");
+        for (index, (packet, report)) in events.iter().zip(&reports).enumerate() {
+            let nth = index as u32 % 7;
+            assert_eq!(packet.marker, nth == 0);
+            assert_eq!(report.digit(), Some(if index < 7 { '4' } else { '*' }));
+            assert_eq!((report.end, u32::from(report.duration)), (nth >= 4, (nth + 1).min(5) * units));
+        }
+        // The clock goes on under the keys: audio takes up again where it would be without them.
+        let ticks = |packet: &Sent| packet.timestamp.wrapping_sub(SEED.timestamp) / units;
+        let behind = simulation
+            .sent
+            .iter()
+            .find(|packet| packet.sequence == events[13].sequence.wrapping_add(1))
+            .expect("audio");
+        assert!(behind.marker, "audio after a pause of audio");
+        for audio in simulation.sent.iter().filter(|packet| packet.payload_type == AUDIO) {
+            assert_eq!(audio.at, ms(7) + ms(20) * ticks(audio));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a pod inside the test's own process needs: its settings, and a backend that answers what the test wants.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use sofia_dataplane::Settings;
+use sofia_dataplane::audio::SampleRate;
+use sofia_dataplane::backend::{
+    BackendError, MockBackend, MockSettings, ReplyPart, ReplyStream, SessionInfo, SpeechStream, VoiceBackend,
+};
+use sofia_dataplane::turn::history::Message;
+
+/// The settings of a pod on free ports of loopback, with one media worker; `variables`, named without their
+/// `SOFIA_PHONE_`, go before.
+///
+/// # Panics
+/// When they do not make settings.
+#[must_use]
+pub fn settings(variables: &[(&str, &str)]) -> Settings {
+    let local = [
+        ("ENV", "development"),
+        ("ESL_HOST", "127.0.0.1"),
+        ("ESL_PORT", "0"),
+        ("RTP_HOST", "127.0.0.1"),
+        ("RTP_START_PORT", "0"),
+        ("RTP_WORKERS", "1"),
+        ("HEALTH_HOST", "127.0.0.1"),
+        ("HEALTH_PORT", "0"),
+    ];
+    let all = local.iter().chain(variables).map(|(name, value)| (format!("SOFIA_PHONE_{name}"), (*value).to_owned()));
+    Settings::from_vars(all).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// From the caller's newest words, and the conversation before them, to the reply.
+type Answer = dyn Fn(&str, &[Message]) -> Vec<ReplyPart> + Send + Sync;
+
+/// A backend that answers every turn as a test says, in the mock's voice, at once. What callers say is always "words".
+pub struct ScriptedBackend {
+    voice: MockBackend,
+    answer: Box<Answer>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl ScriptedBackend {
+    /// `answer` gets the caller's newest words and the conversation before them.
+    pub fn new(answer: impl Fn(&str, &[Message]) -> Vec<ReplyPart> + Send + Sync + 'static) -> Self {
+        Self { voice: MockBackend::new(MockSettings::INSTANT), answer: Box::new(answer), asked: Mutex::default() }
+    }
+
+    /// What it was asked so far, of all calls.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl VoiceBackend for ScriptedBackend {
+    async fn transcribe(&self, _audio: &[i16], _rate: SampleRate) -> Result<String, BackendError> {
+        Ok("words".to_owned())
+    }
+
+    async fn generate(
+        &self,
+        text: &str,
+        _session: &SessionInfo,
+        history: &[Message],
+    ) -> Result<ReplyStream, BackendError> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        Ok(stream::iter((self.answer)(text, history).into_iter().map(Ok)).boxed())
+    }
+
+    async fn speak(&self, text: &str) -> Result<SpeechStream, BackendError> {
+        self.voice.speak(text).await
+    }
+}

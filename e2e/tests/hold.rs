@@ -1,0 +1,40 @@
+//! The caller puts the agent on hold: the pod notices that nothing comes any more, waits, keeps sending, and goes on
+//! when the caller is back.
+
+use e2e::{PATIENCE, PodProcess, eventually, switch, voice};
+use switchsim::CallPlan;
+
+#[tokio::test]
+async fn the_conversation_waits_on_hold_and_goes_on_afterwards() {
+    // A caller on hold is not asked whether they are there.
+    let pod = PodProcess::builder().set("SILENCE_SECONDS", 5).start().await;
+    let call = switch(&[&pod.esl()]).start().unwrap().dial(CallPlan::new("15550100"));
+    call.agent_finishes(PATIENCE).await.unwrap();
+    assert_eq!(state(&pod).await, "active");
+
+    call.hold();
+    let held = call.snapshot();
+    eventually("the session to be on hold", async || (state(&pod).await == "on_hold").then_some(())).await;
+    let before = call.snapshot().packets_received;
+    assert!(before > held.packets_received, "a pod that falls mute would be taken for a lost one");
+    call.wait_until("the silence prompt's time to pass", PATIENCE, |call| {
+        call.packets_received > held.packets_received + 50 * 6
+    })
+    .await
+    .unwrap();
+    assert_eq!(state(&pod).await, "on_hold");
+
+    call.unhold();
+    eventually("the session to be active", async || (state(&pod).await == "active").then_some(())).await;
+    call.say(&voice("five_five")).await;
+    call.agent_speaks(PATIENCE).await.unwrap();
+    call.hang_up();
+    let outcome = call.outcome().await;
+    println!("{outcome}");
+    assert_eq!((outcome.attempts, outcome.legs[0].streams, outcome.legs[0].lost), (1, 1, 0));
+    assert_eq!(pod.metric("sofia_phone_turns_total").await, 1.0);
+}
+
+async fn state(pod: &PodProcess) -> String {
+    pod.status().await["sessions"]["list"][0]["state"].as_str().unwrap_or_default().to_owned()
+}
