@@ -1,5 +1,5 @@
-//! A call with real speech both ways: recorded callers, a recogniser and a synthesiser behind the pod, and the recogniser once more at the
-//! caller's ear. It tells what got through and judges nothing.
+//! A call with real speech both ways: recorded callers, a recogniser and a synthesiser behind the pod, and the
+//! recogniser once more at the caller's ear. It tells what got through and judges nothing.
 
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ pub struct Dialogue {
     pub answered: Vec<String>,
     /// What a recogniser makes of the sound that reached the caller.
     pub heard: Vec<String>,
-    /// What the recogniser makes of the synthesiser's own sound in the line's band: the most that can be asked of [`Self::heard`].
+    /// What the recogniser makes of the synthesiser's own sound in the line's band: the most that can be asked of
+    /// [`Self::heard`].
     pub at_best: Vec<String>,
     /// The call, as the switch saw it.
     pub outcome: CallOutcome,

@@ -1,5 +1,6 @@
-//! Judges from outside the project: `tshark`, which decodes what was really on the wire, and a speech recogniser with the speech
-//! server that uses it. `setup.sh` brings them; where one cannot be had, its tests say `skipped`, and fail in CI.
+//! Judges from outside the project: `tshark`, which decodes what was really on the wire, and a speech recogniser with
+//! the speech server that uses it. `setup.sh` brings them; where one cannot be had, its tests say `skipped`, and fail
+//! in CI.
 
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
@@ -139,8 +140,8 @@ impl Captured {
         self.folder.path().join(CAPTURE)
     }
 
-    /// What `tshark` prints with these arguments about the capture. The first port is RTP's, a second one RTCP's; payload type 101 is
-    /// telephone-events, as the stand-in offers them.
+    /// What `tshark` prints with these arguments about the capture. The first port is RTP's, a second one RTCP's;
+    /// payload type 101 is telephone-events, as the stand-in offers them.
     ///
     /// # Panics
     /// When it fails.
@@ -290,7 +291,8 @@ pub fn words(text: &str) -> Vec<String> {
     separated.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
-/// Words that would have to be put in, left out or changed to make `heard` of `said`: the numerator of the word error rate.
+/// Words that would have to be put in, left out or changed to make `heard` of `said`: the numerator of the word error
+/// rate.
 #[must_use]
 pub fn word_errors(said: &[String], heard: &[String]) -> usize {
     let mut row: Vec<usize> = (0..=heard.len()).collect();

@@ -1,4 +1,5 @@
-//! A bad network between the caller and the pod: the call goes on, words stay recognisable, and the record says what was lost.
+//! A bad network between the caller and the pod: the call goes on, words stay recognisable, and the record says what
+//! was lost.
 
 use std::time::Duration;
 

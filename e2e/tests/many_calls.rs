@@ -1,5 +1,5 @@
-//! Many calls on one pod at a time: each is answered, greeted and recorded as if it were alone, and when they are over nothing of them is
-//! left. Prints what a call costs; asserts no times.
+//! Many calls on one pod at a time: each is answered, greeted and recorded as if it were alone, and when they are over
+//! nothing of them is left. Prints what a call costs; asserts no times.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -160,7 +160,8 @@ fn figures(outcomes: &[CallOutcome], before: &Usage, start: &Usage, end: &Usage,
     p50.sort_by(f64::total_cmp);
     p99.sort_by(f64::total_cmp);
     println!(
-        "{count} calls: {:.3} % of a core each ({:.1} % in all), {:.0} KiB each ({} MiB before, {} MiB with them, {} MiB after), \
+        "{count} calls: {:.3} % of a core each ({:.1} % in all), {:.0} KiB each ({} MiB before, \
+         {} MiB with them, {} MiB after), \
          {} descriptors before, {} with them",
         share * 100.0 / count as f64,
         share * 100.0,
@@ -172,7 +173,8 @@ fn figures(outcomes: &[CallOutcome], before: &Usage, start: &Usage, end: &Usage,
         end.descriptors,
     );
     println!(
-        "packets from the pod: {received}, lost {lost}; pacing error of the median call: p50 {:.2} ms, p99 {:.2} ms; of the worst: p99 {:.2} ms; \
+        "packets from the pod: {received}, lost {lost}; pacing error of the median call: p50 {:.2} ms, p99 {:.2} ms; \
+         of the worst: p99 {:.2} ms; \
          the stand-in's own lateness: p99 {:.2} ms",
         p50[count / 2],
         p99[count / 2],

@@ -1,5 +1,5 @@
-//! What the pod sends, as a decoder sees it that knows nothing of this project: a call with greeting, answers, an interruption and keys
-//! both ways is captured on loopback and judged by `tshark`.
+//! What the pod sends, as a decoder sees it that knows nothing of this project: a call with greeting, answers, an
+//! interruption and keys both ways is captured on loopback and judged by `tshark`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! Real speech through the whole path, both ways: callers' recordings are recognised behind the pod, and what the synthesiser says is
-//! recognised again at the caller's ear.
+//! Real speech through the whole path, both ways: callers' recordings are recognised behind the pod, and what the
+//! synthesiser says is recognised again at the caller's ear.
 
 use e2e::{Dialogue, PodProcess, SpeechServer, skipped};
 use switchsim::Impairments;

@@ -30,6 +30,8 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 pub(super) fn calls(settings: &Settings) -> CallsConfig {
     CallsConfig {
         outbound: OutboundSettings {
+            // A switch answers within a millisecond; whoever says nothing holds a permit meanwhile.
+            handshake_timeout: Duration::from_secs(2),
             token: settings.esl_token.as_ref().map(|token| Token::new(TOKEN_VARIABLE, token.expose())),
             ..OutboundSettings::default()
         },

@@ -348,6 +348,8 @@ fn read_limits(r: &mut Reader) -> CallLimits {
     }
 }
 
+/// The log's target for what was said.
+const TRANSCRIPT: &str = crate::call::TRANSCRIPT;
 /// The libraries beneath say much at debug that tells nothing about calls.
 const DEBUG_FILTER: &str = "debug,h2=info,hyper=info,hyper_util=info,reqwest=info,rustls=info";
 
@@ -357,7 +359,9 @@ fn read_log_filter(r: &mut Reader, debug: bool) -> String {
         (bounded && tracing_subscriber::EnvFilter::try_new(text).is_ok() && all_levels_are_words(text))
             .then(|| text.to_owned())
     });
-    if debug { DEBUG_FILTER.to_owned() } else { filter }
+    let filter = if debug { DEBUG_FILTER.to_owned() } else { filter };
+    // What callers say is logged when it is asked for by name, not whenever somebody looks closer.
+    if filter.contains(TRANSCRIPT) { filter } else { format!("{filter},{TRANSCRIPT}=off") }
 }
 
 /// The filter's own grammar takes any lone word for a module's name, so `inof` would silently log that module at all

@@ -51,7 +51,7 @@ fn with_nothing_set_the_documented_defaults_hold() {
     assert_eq!(settings.codecs, [CodecName::L16, CodecName::G722, CodecName::Pcmu, CodecName::Pcma]);
     assert_eq!(settings.barge_in, Some(Duration::from_millis(100)));
     assert_eq!(settings.echo_number.as_deref(), Some("9999"));
-    assert_eq!(settings.log_filter, "info");
+    assert_eq!(settings.log_filter, "info,sofia_dataplane::transcript=off");
 }
 
 #[test]
@@ -354,4 +354,12 @@ proptest! {
             prop_assert!(errors.0.iter().all(related), "{}", errors);
         }
     }
+}
+
+#[test]
+fn what_callers_say_is_logged_only_when_it_is_asked_for_by_name() {
+    let filter = |level: &str| read(&[("LOG_LEVEL", level)]).expect("a level").log_filter;
+    assert!(filter("trace").ends_with(",sofia_dataplane::transcript=off"));
+    assert!(read(&[("DEBUG", "true")]).expect("valid").log_filter.ends_with(",sofia_dataplane::transcript=off"));
+    assert_eq!(filter("info,sofia_dataplane::transcript=debug"), "info,sofia_dataplane::transcript=debug");
 }

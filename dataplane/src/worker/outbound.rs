@@ -70,14 +70,14 @@ impl Outbound {
     }
 
     /// There is something to say after silence: the next packet leaves now, not with the next beat. Says whether that
-    /// is news.
+    /// moved it.
     pub(super) fn hasten(&mut self, now: Instant) -> bool {
         if self.ahead > Duration::ZERO || self.due <= now {
             return false;
         }
         self.ahead = (self.due - now).min(self.ptime);
         self.due -= self.ahead;
-        self.due <= now
+        true
     }
 
     /// Queues keys; a leg without telephone-events has no way to carry them.

@@ -1,4 +1,5 @@
-//! A stream against a simulated network and a simulated clock: minutes of a call in milliseconds of a test. Time is a number here; nothing sleeps.
+//! A stream against a simulated network and a simulated clock: minutes of a call in milliseconds of a test. Time is a
+//! number here; nothing sleeps.
 
 mod dialogue;
 mod network;
@@ -196,7 +197,8 @@ impl Simulation {
             .collect()
     }
 
-    /// That the packets sent have consecutive sequence numbers and, apart from keys and what came right after a pause, consecutive timestamps.
+    /// That the packets sent have consecutive sequence numbers and, apart from keys and what came right after a pause,
+    /// consecutive timestamps.
     fn assert_consecutive(&self) {
         let units = self.media.codec.rtp_clock_hz() * self.media.ptime_ms / 1_000;
         for pair in self.sent.windows(2) {

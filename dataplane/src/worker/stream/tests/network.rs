@@ -75,7 +75,8 @@ fn ten_minutes_of_loss_jitter_reordering_and_drift_never_pull_the_directions_apa
         let (first, last) = (mean(&delays[..2_500]), mean(&delays[delays.len() - 2_500..]));
         let longest = delays.iter().map(|(_, delay)| *delay).max().unwrap_or_default();
         println!(
-            "{drift_ppm:+} ppm: {:.1} % heard, delay {first:?} in the first minute, {last:?} in the last, {longest:?} at the most; \
+            "{drift_ppm:+} ppm: {:.1} % heard, delay {first:?} in the first minute, {last:?} in the last, \
+             {longest:?} at the most; \
              {} lost, {} late, {} made up, {} left out",
             heard * 100.0,
             report.receive.lost,
