@@ -16,7 +16,7 @@ use crate::backend::{BackendError, BackendErrorKind, ReplyPart, SessionInfo, Sta
 use crate::esl::{HangupCause, OutboundEvent, RequestId};
 use crate::record::{MarkKind, StereoRecorder};
 use crate::sessions::{Permit, SessionGuard, SessionState};
-use crate::turn::conversation::{self, Action, ClipId, Conversation, EndReason, Failure, Input, Mark};
+use crate::turn::conversation::{Action, ClipId, Conversation, EndReason, Failure, Input, Mark};
 use crate::turn::state::SavedState;
 use crate::worker::{MediaEvent, StreamHandle, StreamMode, Utterance};
 
@@ -352,15 +352,7 @@ impl<'a> Driver<'a> {
             self.interruptible = interruptible;
             self.stream.set_interruptible(interruptible);
         }
-        let state = match conversation.session_state() {
-            conversation::SessionState::Created => SessionState::Created,
-            conversation::SessionState::Active => SessionState::Active,
-            conversation::SessionState::OnHold => SessionState::OnHold,
-            conversation::SessionState::Transferring => SessionState::Transferring,
-            conversation::SessionState::Ending => SessionState::Ending,
-            conversation::SessionState::Ended => SessionState::Ended,
-            conversation::SessionState::Error => SessionState::Error,
-        };
+        let state = conversation.session_state();
         self.set_state(state);
     }
 

@@ -304,9 +304,11 @@ impl Journal {
     }
 
     fn agent_said(&mut self, turn: Option<TurnId>, text: &str, at_ms: u64) {
+        // What was cut off was over when it was faded out, not when that was known to be for good.
+        let over_ms = self.paused.map_or(at_ms, |paused| self.at(paused));
         if let Some(open) = turn.and_then(|turn| self.turns.get_mut(&turn)) {
             append(&mut open.turn.heard_text, text);
-            open.turn.ended_ms = open.turn.ended_ms.max(at_ms);
+            open.turn.ended_ms = open.turn.ended_ms.max(over_ms);
             return;
         }
         // The greeting and the agent's other own phrases: turns in which the caller has no part.

@@ -373,23 +373,3 @@ pub enum Phase {
     /// It is over.
     Ended,
 }
-
-/// The same, as the outside names a session's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SessionState {
-    /// Not answered yet.
-    Created,
-    /// In conversation.
-    Active,
-    /// On hold.
-    OnHold,
-    /// The caller is being connected elsewhere.
-    Transferring,
-    /// The last words.
-    Ending,
-    /// Over.
-    Ended,
-    /// Over, and nobody wanted it.
-    Error,
-}

@@ -56,10 +56,11 @@ use self::{
     timers::{Timer, Timers},
 };
 pub use self::{
-    event::{Action, ClipId, EndReason, Failure, Input, Mark, Phase, SessionState, Step, TurnId},
+    event::{Action, ClipId, EndReason, Failure, Input, Mark, Phase, Step, TurnId},
     settings::{ConversationSettings, Interruptions, Limits},
 };
 use super::{history::History, state::SavedState};
+use crate::sessions::SessionState;
 
 /// The dialogue of one call. See the module's description.
 #[derive(Debug)]

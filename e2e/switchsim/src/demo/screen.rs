@@ -143,7 +143,7 @@ impl Screen {
             PodEvent::AgentSaid { at, text, .. } => self.line(*at, Who::Agent, &quoted(text)),
             PodEvent::Answered { at, waits } => {
                 // Keys have no last sound; what the caller heard tells about them.
-                let Some(total) = waits.total_ms else { return Ok(()) };
+                let (Some(total), Some(_)) = (waits.total_ms, waits.endpointing_ms) else { return Ok(()) };
                 let total = f64::from(total) / 1e3;
                 self.line(*at, Who::Agent, &format!("answers {total:.2} s after the caller's last sound"))?;
                 self.detail(&parts(waits))
