@@ -1,0 +1,165 @@
+//! How the agent speaks and listens.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the agent speaks and listens. Of the texts, one that is left out is the built-in one, in English, and an empty one
+/// is not said.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "Conversation::default")]
+#[x_kube(
+    validation = Rule::new(
+        "self.bargeIn.mode == 'Disabled' || self.bargeIn.speechMilliseconds <= self.endpointing.minSpeechMilliseconds"
+    )
+    .message(
+        "lower bargeIn.speechMilliseconds to at most endpointing.minSpeechMilliseconds: \
+         speech long enough to be a turn must be able to interrupt the agent"
+    ),
+    validation = Rule::new(
+        "self.silence.mode == 'Ignore' || self.silence.afterSeconds * 1000 > self.endpointing.endSilenceMilliseconds"
+    )
+    .message(
+        "raise silence.afterSeconds above endpointing.endSilenceMilliseconds: \
+         the pause that ends a turn is no silence to ask about yet"
+    )
+)]
+pub struct Conversation {
+    /// What the agent says first. Empty: it waits for the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1000))]
+    pub greeting: Option<String>,
+
+    /// Instructions for the language model: who it is, what it knows, how it shall speak. Left out: a friendly assistant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16384))]
+    pub prompt: Option<String>,
+
+    /// Language of the conversation, as a tag such as en or pt-BR. Translate the texts too.
+    #[schemars(length(min = 2, max = 35), regex(pattern = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"))]
+    pub language: String,
+
+    /// What the agent says before it hangs up by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1000))]
+    pub goodbye: Option<String>,
+
+    /// What the agent says before a transfer that the model did not announce.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1000))]
+    pub transfer_phrase: Option<String>,
+
+    /// What the agent says when its pod takes over a call that another pod lost. Left out: it just goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1000))]
+    pub takeover_phrase: Option<String>,
+
+    /// When the caller's turn begins and ends.
+    pub endpointing: Endpointing,
+
+    /// Whether and when the caller may interrupt the agent.
+    pub barge_in: BargeIn,
+
+    /// What happens when the caller says nothing.
+    pub silence: Silence,
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self {
+            greeting: None,
+            prompt: None,
+            language: "en".to_owned(),
+            goodbye: None,
+            transfer_phrase: None,
+            takeover_phrase: None,
+            endpointing: Endpointing::default(),
+            barge_in: BargeIn::default(),
+            silence: Silence::default(),
+        }
+    }
+}
+
+/// When the caller's turn begins and ends.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "Endpointing::default")]
+pub struct Endpointing {
+    /// Shortest speech that counts as the caller's turn, in milliseconds. Less: short answers count, and coughs.
+    #[schemars(range(min = 50, max = 5000))]
+    pub min_speech_milliseconds: u32,
+
+    /// Silence that ends the caller's turn, in milliseconds. Less: faster replies, and callers who pause are cut short.
+    #[schemars(range(min = 100, max = 5000))]
+    pub end_silence_milliseconds: u32,
+}
+
+impl Default for Endpointing {
+    fn default() -> Self {
+        Self { min_speech_milliseconds: 500, end_silence_milliseconds: 800 }
+    }
+}
+
+/// Whether and when the caller may interrupt the agent.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "BargeIn::default")]
+pub struct BargeIn {
+    /// Whether the caller may interrupt the agent.
+    pub mode: BargeInMode,
+
+    /// Speech over the agent that interrupts it, in milliseconds.
+    #[schemars(range(min = 20, max = 2000))]
+    pub speech_milliseconds: u32,
+}
+
+impl Default for BargeIn {
+    fn default() -> Self {
+        Self { mode: BargeInMode::default(), speech_milliseconds: 100 }
+    }
+}
+
+/// Whether the caller may interrupt the agent.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BargeInMode {
+    /// The agent stops speaking and listens.
+    #[default]
+    Enabled,
+    /// The agent speaks to the end.
+    Disabled,
+}
+
+/// What happens when the caller says nothing.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "Silence::default")]
+pub struct Silence {
+    /// What happens when the caller says nothing.
+    pub mode: SilenceMode,
+
+    /// Silence before that, in seconds.
+    #[schemars(range(min = 1, max = 600))]
+    pub after_seconds: u32,
+
+    /// What the agent says then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1000))]
+    pub prompt: Option<String>,
+
+    /// How often the caller is asked before the agent hangs up.
+    #[schemars(range(min = 0, max = 100))]
+    pub max_prompts: u32,
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        Self { mode: SilenceMode::default(), after_seconds: 10, prompt: None, max_prompts: 3 }
+    }
+}
+
+/// What happens when the caller says nothing.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SilenceMode {
+    /// The agent asks whether the caller is still there, and hangs up in the end.
+    #[default]
+    Ask,
+    /// The agent goes on waiting.
+    Ignore,
+}

@@ -1,0 +1,183 @@
+//! FreeSWITCH: the one that the operator runs, and the one that runs elsewhere.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    gateway::Gateway,
+    network::{Network, RtpPortRange},
+    pod::{self, SecretKeyRef, SecretRef},
+};
+
+/// FreeSWITCH, run by the operator.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "FreeSwitch::default")]
+#[x_kube(
+    validation = Rule::new("self.network.type != 'LoadBalancer' || self.replicas == 1").message(
+        "set replicas to 1 with network type LoadBalancer: a load balancer may bring a call's audio to another FreeSWITCH \
+         than its signalling; use HostNetwork for several"
+    ),
+    validation = Rule::new(
+        "self.network.type != 'LoadBalancer' || self.rtpPortRange.end - self.rtpPortRange.start < 1000"
+    )
+    .message(
+        "narrow rtpPortRange to at most 1000 ports (4 a call) with network type LoadBalancer, such as 20000 to 20399: \
+         each becomes a port of the Service"
+    ),
+    validation = Rule::new("!has(self.network.externalAddress) || self.replicas <= 1").message(
+        "set replicas to 1, or leave out network.externalAddress: the address can belong to one FreeSWITCH only"
+    ),
+    validation = Rule::new("self.sipPort < self.rtpPortRange.start || self.sipPort > self.rtpPortRange.end")
+        .message("choose a sipPort outside rtpPortRange")
+)]
+pub struct FreeSwitch {
+    /// Image of FreeSWITCH; any stock one with mod_sofia, mod_event_socket and mod_dialplan_xml. Left out: the one that
+    /// this release of the operator was tested with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
+    pub image: Option<String>,
+
+    /// Secrets of type kubernetes.io/dockerconfigjson with which the image is pulled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub image_pull_secrets: Vec<SecretRef>,
+
+    /// How many FreeSWITCH pods there are. Each has its own calls; size it apart from the data plane.
+    #[schemars(range(min = 1, max = 50))]
+    pub replicas: u32,
+
+    /// How callers reach FreeSWITCH.
+    pub network: Network,
+
+    /// Port on which SIP is taken, UDP and TCP.
+    #[schemars(range(min = 1, max = 65535))]
+    pub sip_port: u16,
+
+    /// UDP ports of the callers' audio. A call needs four.
+    pub rtp_port_range: RtpPortRange,
+
+    /// Address ranges from which calls are taken, in CIDR notation: those of your carriers and PBXs. Left out: the private
+    /// ranges. 0.0.0.0/0 and ::/0 let the whole Internet in.
+    #[schemars(
+        length(min = 1, max = 100),
+        inner(length(min = 3, max = 43), regex(pattern = r"^[0-9A-Fa-f.:]+/[0-9]+$"))
+    )]
+    #[x_kube(validation = Rule::new("self.all(peer, isCIDR(peer))").message(
+        "write each peer as an address range in CIDR notation, such as 203.0.113.0/24, or 203.0.113.7/32 for one address"
+    ))]
+    pub allowed_peers: Vec<String>,
+
+    /// Carriers that FreeSWITCH registers with or sends calls to. The first one takes the calls that the agent transfers
+    /// to numbers outside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub gateways: Vec<Gateway>,
+
+    /// Encryption of the callers' audio (SRTP with keys in SDP).
+    pub srtp: Srtp,
+
+    /// CPU and memory of each FreeSWITCH pod. A call takes about 1 % of a core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "pod::resources_schema")]
+    pub resources: Option<ResourceRequirements>,
+
+    /// Labels that a node must have to run FreeSWITCH.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "pod::labels_schema")]
+    pub node_selector: BTreeMap<String, String>,
+
+    /// Taints of nodes that FreeSWITCH may run on all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "pod::tolerations_schema")]
+    pub tolerations: Vec<Toleration>,
+}
+
+impl Default for FreeSwitch {
+    fn default() -> Self {
+        Self {
+            image: None,
+            image_pull_secrets: Vec::new(),
+            replicas: 1,
+            network: Network::default(),
+            sip_port: 5060,
+            rtp_port_range: RtpPortRange::default(),
+            allowed_peers: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"].map(str::to_owned).to_vec(),
+            gateways: Vec::new(),
+            srtp: Srtp::default(),
+            resources: None,
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+        }
+    }
+}
+
+/// Encryption of the callers' audio.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Srtp {
+    /// Calls with SRTP are refused.
+    Disabled,
+    /// The caller decides.
+    #[default]
+    Optional,
+    /// Calls without SRTP are refused.
+    Required,
+}
+
+/// FreeSWITCH that runs elsewhere. Its dialplan calls the socket application with the address of the ESL Service, and it
+/// must reach the data-plane pods' own addresses for the audio.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalFreeSwitch {
+    /// Address ranges from which FreeSWITCH connects to the pods and sends them audio, in CIDR notation.
+    #[schemars(
+        length(min = 1, max = 100),
+        inner(length(min = 3, max = 43), regex(pattern = r"^[0-9A-Fa-f.:]+/[0-9]+$"))
+    )]
+    #[x_kube(validation = Rule::new("self.all(peer, isCIDR(peer))").message(
+        "write each peer as an address range in CIDR notation, such as 203.0.113.0/24, or 203.0.113.7/32 for one address"
+    ))]
+    pub peers: Vec<String>,
+
+    /// Address at which that FreeSWITCH takes calls, as an IP address or a DNS name; only shown in the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[0-9A-Za-z.:-]+$"))]
+    pub entry_point_address: Option<String>,
+
+    /// Service at which FreeSWITCH finds the data plane (port 8084, TCP).
+    #[serde(default)]
+    pub esl_service: EslService,
+
+    /// Secret whose value FreeSWITCH presents with each call, so that nobody else brings calls to the pods. Left out: the
+    /// operator makes one, in the Secret of the trunk's name with -esl behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub esl_token_secret_ref: Option<SecretKeyRef>,
+}
+
+/// Service at which an external FreeSWITCH finds the data plane.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "EslService::default")]
+pub struct EslService {
+    /// Type of the Service.
+    pub r#type: EslServiceType,
+
+    /// Annotations of the Service, such as those that your cloud's load balancer reads.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "pod::annotations_schema")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Type of the Service at which an external FreeSWITCH finds the data plane.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EslServiceType {
+    /// Reached from inside the cluster, or from a network that routes into it.
+    #[default]
+    ClusterIP,
+    /// Reached from outside by a load balancer.
+    LoadBalancer,
+}

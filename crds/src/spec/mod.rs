@@ -1,0 +1,213 @@
+//! What a `VoiceTrunk` asks for. Each module has the types of one section, their defaults (in `Default`, the only place
+//! where they are written) and the CEL rules between their fields.
+
+mod backends;
+mod conversation;
+mod data_plane;
+mod freeswitch;
+mod gateway;
+mod network;
+mod open_ai;
+mod pod;
+mod scaling;
+mod sessions;
+
+use std::sync::LazyLock;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+pub use backends::{BackendKind, Backends, CircuitBreaker, MockBackend, RetryPolicy};
+pub use conversation::{BargeIn, BargeInMode, Conversation, Endpointing, Silence, SilenceMode};
+pub use data_plane::{CallerNumbers, Codec, DataPlane, LogLevel};
+pub use freeswitch::{EslService, EslServiceType, ExternalFreeSwitch, FreeSwitch, Srtp};
+pub use gateway::{Gateway, GatewayTransport, Registration};
+pub use network::{Network, NetworkType, RtpPortRange};
+pub use open_ai::{Generation, OpenAiBackend, Speech, SpeechFormat, Transcription};
+pub use pod::{SecretKeyRef, SecretRef};
+pub use scaling::{Scaling, ScalingMode};
+pub use sessions::{Drain, RecordAudio, Records, Sessions};
+
+use crate::{schema::structural, status::VoiceTrunkStatus};
+
+/// The telephone line that a VoiceTrunk asks for. Everything has a default: an empty spec runs FreeSWITCH and a fleet that
+/// answers every call with the built-in mock backend.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "sofia-phone.io",
+    version = "v1alpha1",
+    kind = "VoiceTrunk",
+    plural = "voicetrunks",
+    shortname = "vt",
+    category = "sofia-phone",
+    namespaced,
+    doc = "A telephone line answered by voice agents: FreeSWITCH, a fleet of data-plane pods, and the speech backend that \
+           callers talk to.",
+    status = "VoiceTrunkStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    scale(
+        spec_replicas_path = ".spec.scaling.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether callers can be answered"
+    ),
+    printcolumn(
+        name = "Sessions",
+        type_ = "integer",
+        json_path = ".status.sessions.active",
+        description = "Calls in progress"
+    ),
+    printcolumn(
+        name = "Capacity",
+        type_ = "integer",
+        json_path = ".status.sessions.capacity",
+        description = "Calls that the ready pods take at a time"
+    ),
+    printcolumn(name = "Pods", type_ = "integer", json_path = ".status.replicas", description = "Data-plane pods"),
+    printcolumn(
+        name = "Address",
+        type_ = "string",
+        json_path = ".status.entryPoint.address",
+        description = "Where carriers send calls",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Scaling",
+        type_ = "string",
+        json_path = ".spec.scaling.mode",
+        description = "Who sets the number of pods",
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z][a-z0-9-]*$')").message(
+        "name the VoiceTrunk with at most 40 lower-case letters, digits and hyphens, a letter first: \
+         its Services and pods are named after it"
+    )
+)]
+#[serde(rename_all = "camelCase", default = "VoiceTrunkSpec::default")]
+#[schemars(transform = structural)]
+#[x_kube(
+    validation = Rule::new("!(has(self.freeSwitch) && has(self.externalFreeSwitch))")
+        .message("set freeSwitch to have FreeSWITCH run here, or externalFreeSwitch to use one that runs elsewhere, not both"),
+    validation = Rule::new("!(has(self.externalFreeSwitch) && has(self.numbers) && size(self.numbers) > 0)")
+        .message("leave out numbers with externalFreeSwitch: the dialplan of that FreeSWITCH chooses the calls it sends here"),
+    validation = Rule::new("has(self.externalFreeSwitch) == has(oldSelf.externalFreeSwitch)")
+        .message(
+            "a VoiceTrunk keeps the kind of FreeSWITCH that it began with, since the exchange would cut its calls: \
+             create a second VoiceTrunk, move the numbers to it, then delete this one"
+        )
+        .reason(Reason::FieldValueForbidden),
+    validation = Rule::new(
+        "!has(self.scaling.targetSessionsPerPod) || self.scaling.targetSessionsPerPod <= self.sessions.maxPerPod"
+    )
+    .message("lower scaling.targetSessionsPerPod to at most sessions.maxPerPod, or leave it out to have 70 % of that")
+)]
+pub struct VoiceTrunkSpec {
+    /// Dialled numbers that the agent answers, as regular expressions that a whole number must match, such as \+4930\d+;
+    /// other numbers get 404. Left out: every number is answered.
+    /// Not with externalFreeSwitch, whose own dialplan chooses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 100),
+        inner(length(min = 1, max = 128), regex(pattern = r"^[0-9A-Za-z+*#_.,?|()\[\]{}\\-]+$"))
+    )]
+    #[x_kube(validation = Rule::new("self.all(number, !''.matches('^(?:' + number + ')$'))").message(
+        r"write each number as a regular expression that matches no empty text, such as \+4930\d+; leave numbers out to answer all"
+    ))]
+    pub numbers: Vec<String>,
+
+    /// Number that is the echo test: the caller hears themselves through the whole media path. Empty: there is none.
+    #[schemars(length(max = 32), regex(pattern = r"^[0-9A-Za-z+*#]*$"))]
+    pub echo_number: String,
+
+    /// FreeSWITCH, run by the operator. Left out, without externalFreeSwitch: one with all defaults.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_switch: Option<FreeSwitch>,
+
+    /// FreeSWITCH that runs elsewhere and connects to the data plane from there; then none is run here. Can't be exchanged
+    /// for freeSwitch later, nor the other way round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_free_switch: Option<ExternalFreeSwitch>,
+
+    /// Pods that hold the conversations.
+    pub data_plane: DataPlane,
+
+    /// Speech backend that callers talk to: exactly one kind. Left out: mock, which is built in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backends: Option<Backends>,
+
+    /// Limits of calls.
+    pub sessions: Sessions,
+
+    /// How the agent speaks and listens.
+    pub conversation: Conversation,
+
+    /// Where call records go. Left out: none are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<Records>,
+
+    /// How many data-plane pods there are.
+    pub scaling: Scaling,
+
+    /// How pods end without cutting calls.
+    pub drain: Drain,
+}
+
+impl Default for VoiceTrunkSpec {
+    fn default() -> Self {
+        Self {
+            numbers: Vec::new(),
+            echo_number: "9999".to_owned(),
+            free_switch: None,
+            external_free_switch: None,
+            data_plane: DataPlane::default(),
+            backends: None,
+            sessions: Sessions::default(),
+            conversation: Conversation::default(),
+            records: None,
+            scaling: Scaling::default(),
+            drain: Drain::default(),
+        }
+    }
+}
+
+/// Which FreeSWITCH takes a trunk's calls.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Switch<'a> {
+    /// One that the operator runs.
+    Managed(&'a FreeSwitch),
+    /// One that runs elsewhere.
+    External(&'a ExternalFreeSwitch),
+}
+
+impl VoiceTrunkSpec {
+    /// Which FreeSWITCH takes the calls; one with all defaults when the spec names none. Of both, which the API server
+    /// refuses, the external one counts: it is the one that can't be left out by accident.
+    pub fn switch(&self) -> Switch<'_> {
+        static DEFAULT: LazyLock<FreeSwitch> = LazyLock::new(FreeSwitch::default);
+        match (&self.external_free_switch, &self.free_switch) {
+            (Some(external), _) => Switch::External(external),
+            (None, Some(managed)) => Switch::Managed(managed),
+            (None, None) => Switch::Managed(&DEFAULT),
+        }
+    }
+
+    /// The speech backend; the mock when the spec names none.
+    pub fn backends(&self) -> &Backends {
+        static DEFAULT: LazyLock<Backends> = LazyLock::new(Backends::mock);
+        self.backends.as_ref().unwrap_or(&DEFAULT)
+    }
+
+    /// Calls that a pod shall have on average: what the spec says, else 70 % of what a pod takes, at least one.
+    pub fn target_sessions_per_pod(&self) -> u32 {
+        self.scaling
+            .target_sessions_per_pod
+            .unwrap_or_else(|| (self.sessions.max_per_pod.saturating_mul(7) / 10).max(1))
+    }
+}

@@ -1,0 +1,99 @@
+//! Limits of calls, records of them, and how pods end without cutting them.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::pod::SecretKeyRef;
+
+/// Limits of calls.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "Sessions::default")]
+pub struct Sessions {
+    /// Calls that a pod takes at a time. A full pod is not ready and refuses further ones, which go to other pods.
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_per_pod: u32,
+
+    /// Calls that one caller's number may have on a pod at a time. Withheld numbers are not limited. Left out: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_per_caller: Option<u32>,
+
+    /// Longest call, in seconds; a multiple of 60.
+    #[schemars(range(min = 60, max = 86400), extend("multipleOf" = 60))]
+    pub max_duration_seconds: u32,
+
+    /// New calls that a pod takes a second. Left out: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub setup_rate_per_second: Option<u32>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { max_per_pod: 100, max_per_caller: None, max_duration_seconds: 1800, setup_rate_per_second: None }
+    }
+}
+
+/// Where call records go: who called and when, the turns, latencies, the quality of the audio and why the call ended.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Records {
+    /// URL to which each call's record is posted, such as https://records.example.com/calls.
+    #[schemars(length(min = 8, max = 2048), regex(pattern = r"^https?://[^\s@]+$"))]
+    #[x_kube(validation = Rule::new("isURL(self)").message("write url as http(s)://host[:port]/path, such as https://records.example.com/calls"))]
+    pub url: String,
+
+    /// Secret with the bearer token of that URL, in the namespace of the VoiceTrunk. Left out: requests carry none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_secret_ref: Option<SecretKeyRef>,
+
+    /// Whether records include what was said as a stereo WAV. Mind the law of recording calls where you are.
+    #[serde(default)]
+    pub audio: RecordAudio,
+}
+
+/// Whether call records include the audio.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecordAudio {
+    /// Records are without audio.
+    #[default]
+    Excluded,
+    /// Records include it, caller left, agent right.
+    Included,
+}
+
+/// How pods end without cutting calls.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "Drain::default")]
+#[x_kube(
+    validation = Rule::new("!has(self.gracePeriodSeconds) || self.deadlineSeconds + 15 <= self.gracePeriodSeconds").message(
+        "raise gracePeriodSeconds to at least deadlineSeconds + 15, or leave it out: \
+         a pod needs the time between to hand its calls over"
+    )
+)]
+pub struct Drain {
+    /// How long the calls of a pod that ends run on, in seconds; what is left then is handed over to other pods, which
+    /// callers hear as a short silence.
+    #[schemars(range(min = 0, max = 86400))]
+    pub deadline_seconds: u32,
+
+    /// How long Kubernetes lets a pod end before it kills it, in seconds (terminationGracePeriodSeconds of the pods). Left
+    /// out: deadlineSeconds and 60 more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 15, max = 86460))]
+    pub grace_period_seconds: Option<u32>,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { deadline_seconds: 600, grace_period_seconds: None }
+    }
+}
+
+impl Drain {
+    /// The pods' `terminationGracePeriodSeconds`: what the spec says, else a minute above the deadline.
+    pub fn grace_period_seconds(&self) -> u32 {
+        self.grace_period_seconds.unwrap_or(self.deadline_seconds.saturating_add(60))
+    }
+}

@@ -1,0 +1,153 @@
+//! What a `VoiceTrunk` has become. Totals only: what concerns single calls and pods is in the metrics.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::schema::structural;
+
+/// What a VoiceTrunk has become; written by the operator.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "VoiceTrunkStatus::default")]
+#[schemars(transform = structural)]
+pub struct VoiceTrunkStatus {
+    /// Generation of the spec that this status is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub observed_generation: Option<i64>,
+
+    /// Ready (callers can be answered), Available (enough pods are ready), Progressing (something is being changed),
+    /// Draining (pods end while their calls run on) and Degraded (something is wrong and the message says what).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_schema")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+
+    /// Data-plane pods.
+    #[schemars(range(min = 0, max = 10000))]
+    pub replicas: u32,
+
+    /// Data-plane pods that take calls now.
+    #[schemars(range(min = 0, max = 10000))]
+    pub ready_replicas: u32,
+
+    /// Label selector of the data-plane pods, for autoscalers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub selector: Option<String>,
+
+    /// Calls, over all pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionTotals>,
+
+    /// Where carriers send calls. Absent until it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry_point: Option<EntryPoint>,
+}
+
+/// Calls, over all pods.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "SessionTotals::default")]
+pub struct SessionTotals {
+    /// Calls in progress.
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub active: u32,
+
+    /// Calls that the pods which are not draining take at a time.
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub capacity: u32,
+}
+
+/// Where carriers send calls.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EntryPoint {
+    /// IP address or DNS name. With several FreeSWITCH pods on the nodes' network, that of the first.
+    #[schemars(length(max = 253))]
+    pub address: String,
+
+    /// Port of SIP. Absent for a FreeSWITCH that runs elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<u16>,
+}
+
+/// Types of the conditions in [`VoiceTrunkStatus::conditions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConditionType {
+    /// Callers can be answered.
+    Ready,
+    /// Enough pods are ready.
+    Available,
+    /// Something is being changed.
+    Progressing,
+    /// Pods end while their calls run on.
+    Draining,
+    /// Something is wrong and the message says what.
+    Degraded,
+}
+
+impl ConditionType {
+    /// All types, in the order in which they are shown.
+    pub const ALL: [Self; 5] = [Self::Ready, Self::Available, Self::Progressing, Self::Draining, Self::Degraded];
+
+    /// The value of the condition's `type`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Available => "Available",
+            Self::Progressing => "Progressing",
+            Self::Draining => "Draining",
+            Self::Degraded => "Degraded",
+        }
+    }
+}
+
+/// Kubernetes' conditions with the bounds that its own kinds document.
+fn conditions_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "items": {
+            "type": "object",
+            "required": ["type", "status", "lastTransitionTime", "reason", "message"],
+            "properties": {
+                "type": {
+                    "description": "What the condition is about.",
+                    "type": "string",
+                    "maxLength": 316,
+                },
+                "status": {
+                    "description": "Whether it holds.",
+                    "type": "string",
+                    "enum": ["True", "False", "Unknown"],
+                },
+                "observedGeneration": {
+                    "description": "Generation of the spec that the condition is about.",
+                    "type": "integer",
+                    "format": "int64",
+                    "minimum": 0,
+                    "maximum": 9_007_199_254_740_991_i64,
+                },
+                "lastTransitionTime": {
+                    "description": "When the status last changed.",
+                    "type": "string",
+                    "format": "date-time",
+                },
+                "reason": {
+                    "description": "Why, in one word for programs.",
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 1024,
+                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                },
+                "message": {
+                    "description": "Why, in words for people.",
+                    "type": "string",
+                    "maxLength": 32768,
+                },
+            },
+        },
+    })
+}

@@ -1,0 +1,125 @@
+//! The examples are admitted as they are, and what a manifest leaves out is filled in alike by the API server and by the
+//! types.
+
+mod common;
+
+use common::{refusals, stored, trunk};
+use serde_json::{Value, json};
+use sofia_crds::{
+    VoiceTrunk, VoiceTrunkSpec,
+    spec::{BackendKind, Codec, NetworkType, ScalingMode, Switch},
+    validate::validate,
+};
+
+const MINIMAL: &str = include_str!("../examples/minimal.yaml");
+const OPEN_AI: &str = include_str!("../examples/openai.yaml");
+const FULL: &str = include_str!("../examples/full.yaml");
+const EXTERNAL: &str = include_str!("../examples/external-freeswitch.yaml");
+
+fn parse(yaml: &str) -> (Value, VoiceTrunk) {
+    let value: Value = serde_saphyr::from_str(yaml).expect("YAML");
+    let typed = serde_json::from_value(value.clone()).expect("a VoiceTrunk");
+    (value, typed)
+}
+
+#[test]
+fn the_examples_are_admitted_and_valid() {
+    for yaml in [MINIMAL, OPEN_AI, FULL, EXTERNAL] {
+        let (value, typed) = parse(yaml);
+        assert_eq!(refusals(&value, None), [], "{yaml}");
+        assert_eq!(validate(&typed.spec), [], "{yaml}");
+    }
+}
+
+#[test]
+fn nothing_in_the_examples_is_unknown() {
+    for yaml in [MINIMAL, OPEN_AI, FULL, EXTERNAL] {
+        let (value, typed) = parse(yaml);
+        let kept = serde_json::to_value(&typed.spec).expect("a spec is JSON");
+        assert_kept(&value["spec"], &kept, "spec");
+    }
+}
+
+/// Whether everything in the first value is in the second, which may have more.
+fn assert_kept(given: &Value, kept: &Value, path: &str) {
+    match given {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                assert_kept(field, kept.get(name).unwrap_or(&Value::Null), &format!("{path}.{name}"));
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                assert_kept(item, kept.get(index).unwrap_or(&Value::Null), &format!("{path}[{index}]"));
+            }
+        }
+        _ => assert_eq!(given, kept, "{path}"),
+    }
+}
+
+#[test]
+fn the_full_example_has_every_field_of_a_trunk_that_runs_freeswitch() {
+    let (value, _) = parse(FULL);
+    for node in common::own_nodes() {
+        let path = node.path.trim_end_matches("{}");
+        let elsewhere = ["spec.externalFreeSwitch", "spec.backends.mock", "status"];
+        if elsewhere.iter().any(|prefix| path.starts_with(prefix)) {
+            continue;
+        }
+        let pointer = format!("/{}", path.replace("[]", "/0").replace('.', "/"));
+        assert!(value.pointer(&pointer).is_some(), "the example has no {path}");
+    }
+}
+
+#[test]
+fn the_api_server_and_the_types_fill_in_the_same_defaults() {
+    for spec in [
+        json!({}),
+        json!({ "freeSwitch": {}, "backends": { "mock": {} } }),
+        json!({ "freeSwitch": { "network": { "type": "HostNetwork" }, "gateways": [{ "name": "a", "proxy": "b" }] } }),
+        json!({ "externalFreeSwitch": { "peers": ["10.0.0.0/8"] }, "scaling": { "maxReplicas": 50 } }),
+        json!({ "records": { "url": "http://records/calls" }, "conversation": { "silence": { "mode": "Ignore" } } }),
+        parse(OPEN_AI).0["spec"].clone(),
+    ] {
+        let by_schema = stored(&trunk(spec.clone()))["spec"].clone();
+        let typed: VoiceTrunkSpec = serde_json::from_value(spec).expect("a spec");
+        let by_types = serde_json::to_value(typed).expect("a spec is JSON");
+        assert_eq!(by_schema, by_types);
+    }
+}
+
+#[test]
+fn an_empty_spec_runs_freeswitch_and_a_mock_backend() {
+    let spec: VoiceTrunkSpec = serde_json::from_value(json!({})).expect("a spec");
+    assert_eq!(spec, VoiceTrunkSpec::default());
+    let Switch::Managed(freeswitch) = spec.switch() else { panic!("expected a FreeSWITCH that is run here") };
+    assert_eq!((freeswitch.replicas, freeswitch.sip_port), (1, 5060));
+    assert_eq!(freeswitch.network.r#type, NetworkType::ClusterIP);
+    assert!(matches!(spec.backends().kind(), Some(BackendKind::Mock(_))));
+    assert_eq!(spec.data_plane.codecs, [Codec::L16, Codec::G722, Codec::Pcmu, Codec::Pcma]);
+    assert_eq!(spec.scaling.mode, ScalingMode::Operator);
+    assert_eq!((spec.scaling.replicas, spec.scaling.min_replicas, spec.scaling.max_replicas), (2, 2, 10));
+    assert_eq!((spec.sessions.max_per_pod, spec.target_sessions_per_pod()), (100, 70));
+    assert_eq!((spec.drain.deadline_seconds, spec.drain.grace_period_seconds()), (600, 660));
+}
+
+#[test]
+fn what_is_out_of_bounds_is_refused() {
+    for (spec, path) in [
+        (json!({ "sessions": { "maxPerPod": 0 } }), ".spec.sessions.maxPerPod"),
+        (json!({ "sessions": { "maxDurationSeconds": 90 } }), ".spec.sessions.maxDurationSeconds"),
+        (json!({ "scaling": { "mode": "Automatic" } }), ".spec.scaling.mode"),
+        (json!({ "dataPlane": { "codecs": ["OPUS"] } }), ".spec.dataPlane.codecs[0]"),
+        (json!({ "dataPlane": { "codecs": [] } }), ".spec.dataPlane.codecs"),
+        (json!({ "conversation": { "language": "english!" } }), ".spec.conversation.language"),
+        (
+            json!({ "freeSwitch": { "resources": { "limits": { "memory": "a lot" } } } }),
+            ".spec.freeSwitch.resources.limits.memory",
+        ),
+        (json!({ "records": { "url": "https://user:secret@records" } }), ".spec.records.url"),
+        (json!({ "numbers": ["\"><action/>"] }), ".spec.numbers[0]"),
+    ] {
+        let found = refusals(&trunk(spec), None);
+        assert!(found.iter().any(|(at, _)| at == path), "{path}: {found:?}");
+    }
+}
