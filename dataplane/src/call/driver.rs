@@ -254,7 +254,6 @@ impl<'a> Driver<'a> {
                 self.converse(Input::Utterance { speech, ended_at });
             }
             MediaEvent::ClipStarted { clip, at, waited } => {
-                self.journal.unpaused();
                 self.journal.clip_started(clip, at, waited);
                 self.converse(Input::ClipStarted { clip });
             }

@@ -169,6 +169,7 @@ impl Journal {
 
     /// The first packet of a clip left, `waited` after its first audio had come.
     pub(super) fn clip_started(&mut self, clip: ClipId, at: Instant, waited: Duration) {
+        self.unpaused();
         self.metrics.turn_stage(TurnStage::Playout, waited);
         let Some((turn, started)) = self.clips.get_mut(&clip) else { return };
         *started = Some(at);
@@ -222,7 +223,7 @@ impl Journal {
         self.mark(at, MarkKind::BargeIn, "");
     }
 
-    /// The agent goes on, or has other things to say.
+    /// The agent may be heard again.
     pub(super) fn unpaused(&mut self) {
         self.paused = None;
     }
