@@ -10,6 +10,7 @@
 #![allow(rustdoc::bare_urls, reason = "kubectl explain shows the comments as they are, without Markdown")]
 
 pub mod manifest;
+pub mod reference;
 mod schema;
 pub mod spec;
 pub mod status;

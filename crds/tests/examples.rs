@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{refusals, stored, trunk};
+use common::{cases::trunk, refusals, stored};
 use serde_json::{Value, json};
 use sofia_crds::{
     VoiceTrunk, VoiceTrunkSpec,

@@ -35,8 +35,8 @@ use super::{
         .message("choose a sipPort outside rtpPortRange")
 )]
 pub struct FreeSwitch {
-    /// Image of FreeSWITCH; any stock one with mod_sofia, mod_event_socket and mod_dialplan_xml. Left out: the one that
-    /// this release of the operator was tested with.
+    /// Image of FreeSWITCH; any stock one with mod_sofia, mod_event_socket and mod_dialplan_xml, with fs_cli and a shell. Left
+    /// out: the one that the operator was installed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
     pub image: Option<String>,

@@ -1,6 +1,8 @@
 //! A stand-in for the API server's admission of a VoiceTrunk: defaults, the schema's bounds, CEL rules.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod cases;
+
 use std::sync::LazyLock;
 
 use kube::{
@@ -8,7 +10,7 @@ use kube::{
     core::cel::{RootContext, Validator, apply_defaults},
 };
 use regex::Regex;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sofia_crds::VoiceTrunk;
 
 /// The schema of the root object.
@@ -20,11 +22,6 @@ pub fn schema() -> &'static Value {
 fn generate() -> Value {
     let definition = serde_json::to_value(VoiceTrunk::crd()).expect("a definition is JSON");
     definition.pointer("/spec/versions/0/schema/openAPIV3Schema").expect("the schema of the only version").clone()
-}
-
-/// A VoiceTrunk with this spec.
-pub fn trunk(spec: Value) -> Value {
-    json!({ "apiVersion": "sofia-phone.io/v1alpha1", "kind": "VoiceTrunk", "metadata": { "name": "main" }, "spec": spec })
 }
 
 /// A VoiceTrunk as it is stored: with the defaults in it.

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Name, number (Q.850 below 128, FreeSWITCH's own above) and SIP status of every cause that the dialplan, a pod or this
 /// switch itself can bring about.
@@ -30,9 +31,12 @@ const KNOWN: &[(&str, u16, u16)] = &[
     ("RECOVERY_ON_TIMER_EXPIRE", 102, 504),
     ("INTERWORKING", 127, 500),
     ("ORIGINATOR_CANCEL", 487, 487),
+    ("SYSTEM_SHUTDOWN", 501, 480),
     ("MANAGER_REQUEST", 503, 480),
     ("ALLOTTED_TIMEOUT", 602, 480),
     ("MEDIA_TIMEOUT", 604, 480),
+    ("INVALID_GATEWAY", 608, 480),
+    ("INVALID_PROFILE", 611, 480),
     ("EXCHANGE_ROUTING_ERROR", 25, 483),
 ];
 
@@ -61,6 +65,12 @@ impl Cause {
     pub const ORIGINATOR_CANCEL: Self = Self("ORIGINATOR_CANCEL");
     /// `uuid_kill` without a cause.
     pub const MANAGER_REQUEST: Self = Self("MANAGER_REQUEST");
+    /// The switch ends.
+    pub const SYSTEM_SHUTDOWN: Self = Self("SYSTEM_SHUTDOWN");
+    /// A bridge to a gateway that does not exist.
+    pub const INVALID_GATEWAY: Self = Self("INVALID_GATEWAY");
+    /// A bridge through a profile that does not exist.
+    pub const INVALID_PROFILE: Self = Self("INVALID_PROFILE");
     /// `sched_hangup`.
     pub const ALLOTTED_TIMEOUT: Self = Self("ALLOTTED_TIMEOUT");
     /// No RTP for `media_timeout`.
@@ -112,6 +122,14 @@ impl Serialize for Cause {
     }
 }
 
+impl<'de> Deserialize<'de> for Cause {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = KNOWN.iter().find(|known| known.0 == name);
+        known.map(|known| Self(known.0)).ok_or_else(|| D::Error::custom(format!("{name:?} is no known cause")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +147,9 @@ mod tests {
             Cause::CALL_REJECTED,
             Cause::ORIGINATOR_CANCEL,
             Cause::MANAGER_REQUEST,
+            Cause::SYSTEM_SHUTDOWN,
+            Cause::INVALID_GATEWAY,
+            Cause::INVALID_PROFILE,
             Cause::ALLOTTED_TIMEOUT,
             Cause::MEDIA_TIMEOUT,
             Cause::EXCHANGE_ROUTING_ERROR,

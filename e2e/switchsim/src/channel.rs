@@ -1,6 +1,8 @@
 //! A channel as FreeSWITCH's events show it: caller profile, state, times and variables in their order. Never does anything
 //! by itself: legs change it, [`crate::esl`] renders it.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -35,6 +37,37 @@ impl Variables {
     /// Name and value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+/// FreeSWITCH's global variables: the pre-processor's at the start, later those of `global_setvar`. Shared by all channels.
+#[derive(Debug, Clone, Default)]
+pub struct Globals(Arc<Mutex<HashMap<String, String>>>);
+
+impl Globals {
+    /// These to begin with.
+    #[must_use]
+    pub fn new(variables: HashMap<String, String>) -> Self {
+        Self(Arc::new(Mutex::new(variables)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.lock().get(name).cloned()
+    }
+
+    /// Sets; an empty value removes.
+    pub fn set(&self, name: &str, value: &str) {
+        if value.is_empty() {
+            self.lock().remove(name);
+        } else {
+            self.lock().insert(name.to_owned(), value.to_owned());
+        }
     }
 }
 
@@ -123,6 +156,8 @@ pub struct Channel {
     pub cause: Option<Cause>,
     /// In order.
     pub variables: Variables,
+    /// The switch's own.
+    pub globals: Globals,
 }
 
 impl Channel {
@@ -155,6 +190,7 @@ impl Channel {
             hangup_us: 0,
             cause: None,
             variables,
+            globals: Globals::default(),
         }
     }
 
@@ -168,10 +204,11 @@ impl Channel {
         }
     }
 
-    /// What a dialplan condition's `field`, or `${name}`, means on this channel: a field of the caller profile, else a variable.
+    /// What a dialplan condition's `field`, or `${name}`, means on this channel: a field of the caller profile, else a variable,
+    /// else a global one.
     #[must_use]
-    pub fn lookup(&self, name: &str) -> Option<&str> {
-        Some(match name {
+    pub fn lookup(&self, name: &str) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(match name {
             "destination_number" => &self.destination,
             "caller_id_number" | "ani" | "username" => &self.caller_number,
             "caller_id_name" => &self.caller_name,
@@ -181,9 +218,12 @@ impl Channel {
             "source" => "mod_sofia",
             "chan_name" | "channel_name" => &self.name,
             "uuid" => &self.uuid,
-            "hangup_cause" => return self.cause.map(Cause::name),
-            _ => return self.variables.get(name),
-        })
+            "hangup_cause" => self.cause.map(Cause::name)?,
+            _ => match self.variables.get(name) {
+                Some(value) => value,
+                None => return self.globals.get(name).map(Cow::Owned),
+            },
+        }))
     }
 }
 

@@ -5,12 +5,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::call::{CallShared, Control};
 use crate::media::pump::Order;
-use crate::media::{Burst, Clip, LegReport};
+use crate::media::{Burst, Clip, Gap, LegReport};
 use crate::plan::CallPlan;
 use crate::report::{CallOutcome, Happening, TimelineEvent};
 use crate::script::ScriptError;
@@ -21,7 +22,8 @@ const POLL: Duration = Duration::from_millis(5);
 const END_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How far a call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// Not answered yet.
     Dialling,
@@ -32,7 +34,7 @@ pub enum Progress {
 }
 
 /// A call at one moment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Milliseconds since the call was dialled.
     pub at_ms: f64,
@@ -44,12 +46,17 @@ pub struct Snapshot {
     pub packets_received: u64,
     /// Whether the agent was loud within the last 300 ms.
     pub agent_speaks: bool,
-    /// How long nothing loud was heard; `None` before the agent's first word.
+    /// How long nothing loud was heard (as JSON in milliseconds, `agent_quiet_ms`); `None` before the agent's first word.
+    #[serde(rename = "agent_quiet_ms", with = "crate::millis::optional", default)]
     pub agent_quiet_for: Option<Duration>,
     /// When the agent spoke so far.
     pub agent_speech: Vec<Burst>,
     /// Digits that the pods sent so far.
     pub digits: String,
+    /// The longest time without RTP so far, between two packets from pods, in milliseconds.
+    pub longest_gap_ms: f64,
+    /// All such times from 60 ms on.
+    pub gaps: Vec<Gap>,
     /// The legs that were answered so far; more than one after a takeover.
     pub legs: Vec<LegReport>,
     /// All that happened so far.
@@ -113,6 +120,10 @@ impl CallHandle {
         plan: CallPlan,
     ) -> Self {
         Self { shared, task, script, plan }
+    }
+
+    pub(crate) fn shared(&self) -> Arc<CallShared> {
+        self.shared.clone()
     }
 
     /// Leg A's id, `X-Call-UUID`.
@@ -263,6 +274,8 @@ impl CallShared {
             agent_quiet_for: listener.and_then(|listener| listener.quiet_for(now)),
             agent_speech: observed.bursts().to_vec(),
             digits: observed.digits.iter().map(|heard| heard.digit).collect(),
+            longest_gap_ms: observed.longest_gap.as_secs_f64() * 1e3,
+            gaps: observed.gaps.clone(),
             legs: observed.legs(),
             timeline,
         }

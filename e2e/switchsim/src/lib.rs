@@ -4,6 +4,9 @@
 //!
 //! It speaks no SIP: a call begins with [`Switch::dial`], at the point where a real FreeSWITCH has read the caller's INVITE.
 //!
+//! As a process of its own it takes FreeSWITCH's place in a pod ([`server`]): started under the name `freeswitch` with
+//! FreeSWITCH's options, commanded by `fs_cli`, with callers placed in it over HTTP ([`control`]).
+//!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use switchsim::{CallPlan, Clip, SwitchBuilder};
@@ -20,19 +23,26 @@
 mod call;
 mod cause;
 mod channel;
+mod commands;
 mod config;
+pub mod control;
 mod dialplan;
 mod esl;
 mod handle;
 pub mod load;
+mod masked;
 mod media;
+mod millis;
 mod plan;
 pub mod pod;
 mod report;
+mod run_state;
 mod script;
 mod sdp;
+pub mod server;
 mod stats;
 mod switch;
+pub mod voices;
 
 pub use cause::Cause;
 pub use config::ConfigError;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -31,7 +31,7 @@ pub struct LoadPlan {
 }
 
 /// What a load came to.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct LoadReport {
     /// Calls made.
     pub calls: usize,
@@ -41,6 +41,15 @@ pub struct LoadReport {
     pub refused: BTreeMap<u16, usize>,
     /// Calls that the other side ended before their time.
     pub cut: usize,
+    /// Why, by FreeSWITCH's name of the cause.
+    #[serde(default)]
+    pub cut_causes: BTreeMap<String, usize>,
+    /// Calls with a time without packets of 60 ms or more, takeovers included.
+    #[serde(default)]
+    pub calls_with_gap: usize,
+    /// All such times, by their length.
+    #[serde(default)]
+    pub gaps: Vec<GapCount>,
     /// Calls that more than one pod served.
     pub taken_over: usize,
     /// Answered calls without a packet from a pod.
@@ -73,6 +82,20 @@ pub struct LoadReport {
     pub generator: PumpReport,
 }
 
+/// Times without a packet of one range of lengths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapCount {
+    /// From so many milliseconds on.
+    pub from_ms: u32,
+    /// Shorter than this; `None`: as long as may be.
+    pub below_ms: Option<u32>,
+    /// How many.
+    pub count: u64,
+}
+
+/// Where the ranges of [`GapCount`] begin, in milliseconds; the first is where gaps begin to be listed.
+const GAP_RANGES_MS: [u32; 8] = [60, 100, 150, 250, 500, 1_000, 2_500, 5_000];
+
 /// Makes the calls and waits for the last to end.
 pub async fn run(switch: &Switch, plan: &LoadPlan) -> LoadReport {
     let started = Instant::now();
@@ -104,14 +127,16 @@ async fn one(switch: &Switch, plan: &LoadPlan, at: usize) -> CallOutcome {
     call.outcome().await
 }
 
+/// Adds calls up.
 #[derive(Default)]
-struct Sum {
+pub(crate) struct Sum {
     report: LoadReport,
     answered_after: Histogram,
     pod_setup: Histogram,
     first_packet: Histogram,
     longest_gap: Histogram,
     pacing: Histogram,
+    gaps: [u64; GAP_RANGES_MS.len()],
 }
 
 fn ms(ms: f64) -> Duration {
@@ -119,7 +144,7 @@ fn ms(ms: f64) -> Duration {
 }
 
 impl Sum {
-    fn add(&mut self, outcome: &CallOutcome) {
+    pub(crate) fn add(&mut self, outcome: &CallOutcome) {
         let report = &mut self.report;
         report.calls += 1;
         report.esl_refused += outcome.count(|what| matches!(what, Happening::EslRefused { .. }));
@@ -128,7 +153,15 @@ impl Sum {
             return;
         }
         report.answered += 1;
-        report.cut += usize::from(outcome.ended_by == EndedBy::Switch);
+        if outcome.ended_by == EndedBy::Switch {
+            report.cut += 1;
+            *report.cut_causes.entry(outcome.cause.name().to_owned()).or_default() += 1;
+        }
+        report.calls_with_gap += usize::from(!outcome.gaps.is_empty());
+        for gap in &outcome.gaps {
+            let range = GAP_RANGES_MS.iter().rposition(|from| gap.ms >= f64::from(*from));
+            range.into_iter().for_each(|range| self.gaps[range] += 1);
+        }
         report.taken_over += usize::from(outcome.legs.len() > 1);
         report.one_way += usize::from(outcome.packets_received() == 0);
         for leg in &outcome.legs {
@@ -150,15 +183,20 @@ impl Sum {
         self.pacing.merge(&outcome.pacing_histogram);
     }
 
-    fn report(self, generator: PumpReport) -> LoadReport {
+    pub(crate) fn report(&self, generator: PumpReport) -> LoadReport {
+        let below = GAP_RANGES_MS.iter().skip(1).map(|ms| Some(*ms)).chain([None]);
+        let ranges = GAP_RANGES_MS.iter().zip(below).zip(&self.gaps);
         LoadReport {
+            gaps: ranges
+                .map(|((from, below), count)| GapCount { from_ms: *from, below_ms: below, count: *count })
+                .collect(),
             answered_after: self.answered_after.summary(),
             pod_setup: self.pod_setup.summary(),
             first_packet: self.first_packet.summary(),
             longest_gap: self.longest_gap.summary(),
             pacing: self.pacing.summary(),
             generator,
-            ..self.report
+            ..self.report.clone()
         }
     }
 }
@@ -196,5 +234,37 @@ impl fmt::Display for LoadReport {
             "media thread: {:.2} s of CPU, {} frames left out",
             self.generator.cpu_s, self.generator.skipped_frames
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::Gap;
+
+    fn outcome(gaps: &[f64]) -> CallOutcome {
+        let spread = Spread::default();
+        let json = serde_json::json!({
+            "uuid": "", "to": "1", "from": "2", "answered": true, "answered_after_ms": 1.0, "sip_status": 200, "sip_headers": {},
+            "cause": "NORMAL_CLEARING", "ended_by": "caller", "duration_ms": 1.0, "attempts": 1, "legs": [],
+            "longest_gap_ms": gaps.iter().copied().fold(0.0, f64::max), "pacing": spread, "agent_speech": [], "digits_heard": [],
+            "gaps": gaps.iter().map(|ms| Gap { at_ms: 0.0, ms: *ms }).collect::<Vec<_>>(),
+            "variables": {}, "script_error": null, "timeline": []
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn gaps_are_counted_by_their_length() {
+        let mut sum = Sum::default();
+        sum.add(&outcome(&[60.0, 99.9, 100.0]));
+        sum.add(&outcome(&[60_000.0]));
+        sum.add(&outcome(&[]));
+        let report = sum.report(PumpReport::default());
+        assert_eq!((report.calls, report.calls_with_gap, report.longest_gap.max_ms), (3, 2, 60_000.0));
+        let counts: Vec<u64> = report.gaps.iter().map(|range| range.count).collect();
+        assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(report.gaps[0], GapCount { from_ms: 60, below_ms: Some(100), count: 2 });
+        assert_eq!(report.gaps[7].below_ms, None);
     }
 }

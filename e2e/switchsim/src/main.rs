@@ -1,7 +1,12 @@
-//! Command line of the stand-in: one call from a script, many, or the demo.
+//! Command line of the stand-in: one call from a script, many, the demo, or a server. Under the names `freeswitch` and `fs_cli` it
+//! is those two.
 
 mod demo;
+mod freeswitch;
+mod fs_cli;
+mod serve;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,6 +40,14 @@ enum Command {
         /// Where to listen for ESL.
         #[arg(long, default_value = "127.0.0.1:8084")]
         listen: String,
+    },
+    /// Take FreeSWITCH's place until SIGTERM: SIP ports, event socket, and callers over HTTP.
+    Serve {
+        #[command(flatten)]
+        switch: SwitchArguments,
+        /// Where the control API listens.
+        #[arg(long, default_value = "127.0.0.1:8099")]
+        control: SocketAddr,
     },
     /// Read a configuration and say what is wrong with it.
     Check(SwitchArguments),
@@ -137,9 +150,18 @@ struct Load {
 fn main() -> Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    match Path::new(&name).file_name().and_then(|name| name.to_str()) {
+        Some("freeswitch") => return runtime()?.block_on(freeswitch::run(arguments)),
+        Some("fs_cli") => return Ok(fs_cli::run(arguments)),
+        _ => {}
+    }
     let arguments = Arguments::parse();
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(async {
+    runtime()?.block_on(async {
         match arguments.command {
+            Command::Serve { switch, control } => serve::run(builder(switch)?, control, serve::Term::Now).await,
             Command::Call(call) => make_call(call).await,
             Command::Load(load) => make_load(load).await,
             Command::Echo { listen } => {
@@ -163,6 +185,10 @@ fn pair(text: &str) -> Result<(&str, &str)> {
 }
 
 fn start(arguments: SwitchArguments) -> Result<Switch> {
+    Ok(builder(arguments)?.start()?)
+}
+
+fn builder(arguments: SwitchArguments) -> Result<SwitchBuilder> {
     let mut builder = match &arguments.config {
         Some(path) => SwitchBuilder::from_file(path)?,
         None => SwitchBuilder::demo()?,
@@ -178,7 +204,7 @@ fn start(arguments: SwitchArguments) -> Result<Switch> {
         let (written, actual) = pair(alias)?;
         builder = builder.with_host_alias(written, actual);
     }
-    Ok(builder.start()?)
+    Ok(builder)
 }
 
 /// Lets the pods hear how their calls ended, for as long as they linger.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::media::{Clip, Impairments};
 
 /// Longest wait of a step that waits for something to happen.
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 /// A pause longer than this ends what an agent said.
 pub(crate) const AGENT_PAUSE: Duration = Duration::from_millis(700);
 
@@ -15,6 +15,10 @@ pub(crate) const AGENT_PAUSE: Duration = Duration::from_millis(700);
 pub enum Step {
     /// Says it, and goes on when it is said.
     Say(Clip),
+    /// Says it again and again from now on, and goes on at once.
+    SayForEver(Clip),
+    /// Falls silent in the middle of a word.
+    StopSaying,
     /// Waits until the agent has said something since this step began, or was speaking then, and is quiet for 700 ms. What an
     /// agent says (an echo, above all) while the caller speaks is over by then: see [`Step::WaitForSilence`].
     WaitForAgent,
@@ -47,6 +51,7 @@ pub struct CallPlan {
     pub(crate) from: String,
     pub(crate) name: Option<String>,
     pub(crate) context: String,
+    pub(crate) network_addr: String,
     pub(crate) steps: Vec<Step>,
     pub(crate) impairments: Impairments,
     pub(crate) listen: bool,
@@ -64,6 +69,7 @@ impl CallPlan {
             from: "+15550001".to_owned(),
             name: None,
             context: String::new(),
+            network_addr: "127.0.0.1".to_owned(),
             steps: Vec::new(),
             impairments: Impairments::default(),
             listen: true,
@@ -94,6 +100,13 @@ impl CallPlan {
         self
     }
 
+    /// Calls from this IP address, which dialplans and access lists see; 127.0.0.1 if not set.
+    #[must_use]
+    pub fn network_addr(mut self, address: impl Into<String>) -> Self {
+        self.network_addr = address.into();
+        self
+    }
+
     /// The network between this caller and the pod.
     #[must_use]
     pub fn impairments(mut self, impairments: Impairments) -> Self {
@@ -105,6 +118,13 @@ impl CallPlan {
     #[must_use]
     pub const fn deaf(mut self) -> Self {
         (self.listen, self.record) = (false, false);
+        self
+    }
+
+    /// Does not keep what is heard, but still notices when the agent speaks.
+    #[must_use]
+    pub const fn unrecorded(mut self) -> Self {
+        self.record = false;
         self
     }
 

@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{Cursor, Seek, Write};
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
 use crate::media::{Burst, Gap, HeardDigit, LegReport};
 use crate::stats::{Histogram, Spread};
 
+/// Of what callers hear.
+const WAV: hound::WavSpec =
+    hound::WavSpec { channels: 1, sample_rate: 16_000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+
 /// Something that happened, and when.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimelineEvent {
     /// Milliseconds since the call was dialled.
     pub at_ms: f64,
@@ -21,14 +26,14 @@ pub struct TimelineEvent {
 }
 
 /// What can happen in a call.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Happening {
     /// The dialplan ran an application on the caller's leg.
     Action {
         /// Application.
         application: String,
-        /// Expanded.
+        /// Expanded; tokens and passwords are masked.
         data: String,
     },
     /// A pod is called.
@@ -125,7 +130,7 @@ pub enum Happening {
 }
 
 /// Which side ended a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
     /// The caller hung up or gave up.
@@ -135,7 +140,7 @@ pub enum EndedBy {
 }
 
 /// A whole call.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallOutcome {
     /// Leg A's id: `X-Call-UUID`.
     pub uuid: String,
@@ -171,7 +176,7 @@ pub struct CallOutcome {
     pub agent_speech: Vec<Burst>,
     /// Digits that the pods sent.
     pub digits_heard: Vec<HeardDigit>,
-    /// Variables of the caller's channel at the end, a pod's stored state among them.
+    /// Variables of the caller's channel at the end, a pod's stored state among them; tokens and passwords are masked.
     pub variables: BTreeMap<String, String>,
     /// The step that failed, if one did.
     pub script_error: Option<String>,
@@ -220,13 +225,19 @@ impl CallOutcome {
     /// # Errors
     /// The file cannot be written.
     pub fn write_heard(&self, path: impl AsRef<Path>) -> Result<(), hound::Error> {
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: 16_000,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut writer = hound::WavWriter::create(path, spec)?;
+        self.write(hound::WavWriter::create(path, WAV)?)
+    }
+
+    /// [`Self::heard`] as a 16-bit WAV file in memory.
+    #[must_use]
+    pub fn heard_wav(&self) -> Vec<u8> {
+        let mut file = Cursor::new(Vec::new());
+        let written = hound::WavWriter::new(&mut file, WAV).and_then(|writer| self.write(writer));
+        written.expect("memory can be written, and half an hour is far from four gigabytes");
+        file.into_inner()
+    }
+
+    fn write(&self, mut writer: hound::WavWriter<impl Write + Seek>) -> Result<(), hound::Error> {
         for sample in &self.heard {
             writer.write_sample(*sample)?;
         }

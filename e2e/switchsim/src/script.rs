@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::call::CallShared;
 use crate::handle::{Progress, Snapshot, WaitError};
+use crate::media::pump::Order;
 use crate::media::{Clip, ClipError};
 use crate::plan::{CallPlan, Step};
 
@@ -60,6 +61,14 @@ pub(crate) async fn run(call: Arc<CallShared>, plan: CallPlan) -> Result<(), Scr
         let result = match step {
             Step::Say(clip) => {
                 call.say(clip).await;
+                Ok(())
+            }
+            Step::SayForEver(clip) => {
+                call.order(Order::Say { clip: clip.clone(), looped: true, done: None });
+                Ok(())
+            }
+            Step::StopSaying => {
+                call.order(Order::StopSaying);
                 Ok(())
             }
             Step::Dtmf(digits) => {
@@ -122,11 +131,12 @@ pub(crate) async fn run(call: Arc<CallShared>, plan: CallPlan) -> Result<(), Scr
 fn name(step: &Step) -> String {
     match step {
         Step::Say(clip) => format!("say {:.1} s", clip.duration().as_secs_f64()),
+        Step::SayForEver(clip) => format!("say-for-ever {:.1} s", clip.duration().as_secs_f64()),
         other => format!("{other:?}"),
     }
 }
 
-const EXPECTED: &str = "say FILE.wav, wait MS, wait-for-agent, wait-for-speech, wait-for-silence MS, wait-for-attempt N, \
+const EXPECTED: &str = "say FILE.wav, say-for-ever FILE.wav, stop-saying, wait MS, wait-for-agent, wait-for-speech, wait-for-silence MS, wait-for-attempt N, \
     wait-for-hangup, dtmf DIGITS, expect-dtmf DIGITS, hold, unhold or hangup";
 
 impl CallPlan {
@@ -143,7 +153,19 @@ impl CallPlan {
     ///
     /// # Errors
     /// A line that is no step, or a file that cannot be said.
-    pub fn script(mut self, text: &str, directory: &Path) -> Result<Self, ScriptError> {
+    pub fn script(self, text: &str, directory: &Path) -> Result<Self, ScriptError> {
+        self.script_of(text, |file| Clip::from_wav(directory.join(file)))
+    }
+
+    /// As [`Self::script`], with the recordings from `clip`, by the name that stands behind `say`.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn script_of(
+        mut self,
+        text: &str,
+        clip: impl Fn(&str) -> Result<Clip, ClipError>,
+    ) -> Result<Self, ScriptError> {
         for (at, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -155,11 +177,11 @@ impl CallPlan {
             let argument = argument.trim();
             let ms = || argument.parse().map(Duration::from_millis).map_err(|_| bad());
             let text = || if argument.is_empty() { Err(bad()) } else { Ok(argument.to_owned()) };
+            let recording = || clip(&text()?).map_err(|source| ScriptError::Clip { number, source });
             let step = match word {
-                "say" => {
-                    let clip = Clip::from_wav(directory.join(text()?));
-                    Step::Say(clip.map_err(|source| ScriptError::Clip { number, source })?)
-                }
+                "say" => Step::Say(recording()?),
+                "say-for-ever" => Step::SayForEver(recording()?),
+                "stop-saying" => Step::StopSaying,
                 "wait" => Step::Wait(ms()?),
                 "wait-for-agent" => Step::WaitForAgent,
                 "wait-for-speech" => Step::WaitForSpeech,

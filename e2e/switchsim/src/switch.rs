@@ -3,24 +3,26 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::call::{self, Control, LegCommand};
-use crate::channel::SharedChannel;
-use crate::config::{Config, ConfigError};
+use crate::cause::Cause;
+use crate::channel::{Globals, SharedChannel};
+use crate::config::{Config, ConfigError, Dialplan, LocalAddresses};
 use crate::esl::EventSource;
 use crate::handle::CallHandle;
 use crate::media::PumpReport;
 use crate::media::pump::Pump;
 use crate::plan::CallPlan;
 use crate::report::CallOutcome;
+use crate::run_state::RunState;
 
 /// The configuration that comes with this crate.
 const DEMO: &str = include_str!("../freeswitch.xml");
@@ -43,6 +45,8 @@ pub enum StartError {
 #[derive(Debug, Clone)]
 pub struct SwitchBuilder {
     xml: String,
+    /// Where `xml` is from.
+    path: Option<PathBuf>,
     globals: HashMap<String, String>,
     aliases: HashMap<String, String>,
     tick: Duration,
@@ -52,7 +56,7 @@ impl SwitchBuilder {
     /// From the text of a `freeswitch.xml`; read when the switch starts.
     #[must_use]
     pub fn from_xml(xml: impl Into<String>) -> Self {
-        Self { xml: xml.into(), globals: HashMap::new(), aliases: HashMap::new(), tick: TICK }
+        Self { xml: xml.into(), path: None, globals: HashMap::new(), aliases: HashMap::new(), tick: TICK }
     }
 
     /// From a file.
@@ -61,9 +65,7 @@ impl SwitchBuilder {
     /// The file cannot be read.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
-        let xml = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.display().to_string(), source })?;
-        Ok(Self::from_xml(xml))
+        Ok(Self { path: Some(path.to_owned()), ..Self::from_xml(read(path)?) })
     }
 
     /// With the `freeswitch.xml` of this crate: three attempts, every number a pod's, 503 with Retry-After when all are full.
@@ -116,12 +118,17 @@ impl SwitchBuilder {
     /// # Errors
     /// The configuration, or no descriptors for the media thread.
     pub fn start(self) -> Result<Switch, StartError> {
-        let config = Config::parse(&self.xml, &self.globals)?;
+        let local = LocalAddresses::find();
+        let config = Config::parse(&self.xml, &self.globals, local)?;
         let first_port = *config.rtp_ports.start();
         // Many switches on one machine (tests) begin at different places of the range.
         let pairs = (config.rtp_ports.len() / 2).max(1);
         let start = first_port.saturating_add((Uuid::new_v4().as_u128() % pairs as u128) as u16 * 2);
         Ok(Switch(Arc::new(Core {
+            dialplan: RwLock::new(config.dialplan.clone()),
+            globals: Globals::new(config.globals.clone()),
+            run_state: RunState::new(Instant::now()),
+            source: Source { path: self.path, globals: self.globals, local },
             config,
             events: Arc::new(EventSource::new(Uuid::new_v4().to_string())),
             pump: Pump::start()?,
@@ -134,6 +141,17 @@ impl SwitchBuilder {
             tick: self.tick,
         })))
     }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.display().to_string(), source })
+}
+
+/// Where the configuration is from, to read it again.
+struct Source {
+    path: Option<PathBuf>,
+    globals: HashMap<String, String>,
+    local: LocalAddresses,
 }
 
 /// A channel that other channels' API commands can reach.
@@ -154,7 +172,12 @@ pub(crate) enum Reach {
 
 /// What the calls of one switch share.
 pub(crate) struct Core {
+    /// As at the start, but for [`Core::dialplan`].
     pub(crate) config: Config,
+    dialplan: RwLock<Arc<Dialplan>>,
+    pub(crate) globals: Globals,
+    pub(crate) run_state: RunState,
+    source: Source,
     pub(crate) events: Arc<EventSource>,
     pub(crate) pump: Pump,
     channels: Mutex<HashMap<String, Registered>>,
@@ -177,6 +200,51 @@ impl Drop for Sessions {
 }
 
 impl Core {
+    /// The dialplan as it is now. A call goes on with the actions that it has already.
+    pub(crate) fn dialplan(&self) -> Arc<Dialplan> {
+        self.dialplan.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// `reloadxml`: reads the file again and takes its dialplan. As in FreeSWITCH, everything else stays as it was at the start.
+    pub(crate) fn reload_dialplan(&self) -> Result<(), ConfigError> {
+        let Some(path) = &self.source.path else { return Ok(()) };
+        let config = Config::parse(&read(path)?, &self.source.globals, self.source.local)?;
+        *self.dialplan.write().unwrap_or_else(PoisonError::into_inner) = config.dialplan;
+        Ok(())
+    }
+
+    /// The names of the lists, if a caller from `address` may not come in at profile `edge`.
+    pub(crate) fn refused_by_access_list(&self, address: &str) -> Option<String> {
+        let profile = self.config.profile("edge")?;
+        let admitted = match address.parse() {
+            Ok(address) => self.config.admits(profile, address),
+            Err(_) => profile.inbound_acls.is_empty(),
+        };
+        (!admitted).then(|| profile.inbound_acls.join(", "))
+    }
+
+    /// Ends every caller's channel, and with it its pod's.
+    pub(crate) fn hang_up_all(&self, cause: Cause) {
+        for registered in self.channels().values() {
+            if let Reach::Caller(control) = &registered.control {
+                // A call that is over already has nobody to hear it.
+                let _ = control.send(Control::Kill(cause));
+            }
+        }
+    }
+
+    /// Legs A that are up, and legs C.
+    pub(crate) fn legs_up(&self) -> (usize, usize) {
+        let channels = self.channels();
+        let callers = channels.values().filter(|registered| matches!(registered.control, Reach::Caller(_))).count();
+        (callers, channels.len() - callers)
+    }
+
+    /// Channels that ever were, roughly: each leg that has an id.
+    pub(crate) fn sessions_since_start(&self) -> u64 {
+        self.next_id.load(Ordering::Relaxed).saturating_sub(1)
+    }
+
     pub(crate) fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
@@ -209,9 +277,14 @@ impl Core {
         for _ in 0..=self.config.rtp_ports.len() / 2 {
             let port = self.next_port.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(first);
             let port = (port + (port & 1)).clamp(first, last);
-            if let Ok(socket) = UdpSocket::bind(SocketAddr::new(ip, port)) {
-                socket.set_nonblocking(true)?;
-                return Ok(socket);
+            match UdpSocket::bind(SocketAddr::new(ip, port)) {
+                Ok(socket) => {
+                    socket.set_nonblocking(true)?;
+                    return Ok(socket);
+                }
+                // Not this machine's address: no other port would help.
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => return Err(error),
+                Err(_) => {}
             }
         }
         Err(io::Error::new(io::ErrorKind::AddrInUse, format!("no free port between {first} and {last} on {ip}")))
@@ -220,7 +293,7 @@ impl Core {
 
 /// A running switch; cheap to clone. Calls in progress keep it alive.
 #[derive(Clone)]
-pub struct Switch(Arc<Core>);
+pub struct Switch(pub(crate) Arc<Core>);
 
 impl Switch {
     /// Starts a call and hands it over while it runs. Returns at once: the caller hears nothing yet. Must be called inside a
@@ -240,6 +313,13 @@ impl Switch {
     pub async fn settled(&self) {
         // The sender lives as long as this switch.
         let _ = self.0.pod_legs.subscribe().wait_for(|legs| *legs == 0).await;
+    }
+
+    /// Runs a command of FreeSWITCH's API (`fsctl pause inbound`, `show channels count`, …) as its event socket would, and returns
+    /// what it answers.
+    #[must_use]
+    pub fn api(&self, command: &str) -> String {
+        call::api(&self.0, command)
     }
 
     /// How well the media thread kept time so far.

@@ -1,9 +1,10 @@
-//! The API commands that a pod may send (`api uuid_…`), on the channels of this switch.
+//! The API commands on single channels (`uuid_…`), from pods and from the event socket; all others are [`crate::commands`]'.
 
 use std::sync::Arc;
 
 use super::{Control, LegCommand};
 use crate::cause::Cause;
+use crate::commands;
 use crate::dialplan::transfer_to;
 use crate::esl::{self, Api, ApiResult, EventSource};
 use crate::switch::{Core, Reach, Registered};
@@ -11,9 +12,14 @@ use crate::switch::{Core, Reach, Registered};
 const NO_CHANNEL: &str = "-ERR No such channel!\n";
 const OK: &str = "+OK\n";
 
-/// The switch as a pod sees it.
-pub(super) struct SwitchApi<'a> {
-    pub(super) core: &'a Arc<Core>,
+/// The switch as a pod or the event socket sees it.
+pub(crate) struct SwitchApi<'a> {
+    pub(crate) core: &'a Arc<Core>,
+}
+
+/// Runs a whole command line, as `api` does.
+pub(crate) fn api(core: &Arc<Core>, line: &str) -> String {
+    esl::api_response(line, &mut SwitchApi { core })
 }
 
 impl Api for SwitchApi<'_> {
@@ -23,7 +29,6 @@ impl Api for SwitchApi<'_> {
         let found = self.core.channels().get(uuid).cloned();
         let events: &EventSource = &self.core.events;
         let body = match (name, found) {
-            ("status", _) => format!("UP 0 years\n{} session(s)\n", self.core.channels().len()),
             ("uuid_exists", found) => found.is_some().to_string(),
             (
                 "uuid_setvar" | "uuid_setvar_multi" | "uuid_getvar" | "uuid_transfer" | "uuid_kill" | "uuid_dump"
@@ -43,7 +48,7 @@ impl Api for SwitchApi<'_> {
             ("uuid_dump", Some(target)) => esl::dump(events, &target.channel.lock()),
             ("uuid_transfer", Some(target)) => transfer(&target, rest),
             ("uuid_kill", Some(target)) => kill(&target, rest),
-            _ => return ApiResult::NotFound,
+            _ => return commands::run(self.core, name, arguments).map_or(ApiResult::NotFound, ApiResult::Body),
         };
         ApiResult::Body(body)
     }

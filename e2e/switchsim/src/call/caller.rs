@@ -16,6 +16,7 @@ use crate::channel::{CallState, Channel, now_us};
 use crate::config::{Action, Profile};
 use crate::dialplan::{self, DialString, TransferTo, dial_string, expand};
 use crate::handle::Progress;
+use crate::masked;
 use crate::media::leg::{LegFormat, LocalSound};
 use crate::media::pump::{MediaEvent, NewLeg, Order};
 use crate::report::{EndedBy, Happening};
@@ -25,6 +26,8 @@ use crate::sdp::{Offer, OfferedCodec, Security, read_answer};
 const MAX_HOPS: u32 = 70;
 /// `originate`'s own limit, where `leg_timeout` says nothing.
 const LEG_TIMEOUT: Duration = Duration::from_secs(60);
+/// What mod_sofia tells a caller whom it does not even let in, in seconds.
+const BUSY_RETRY_AFTER: &str = "300";
 
 /// What follows an action.
 enum Flow {
@@ -45,15 +48,25 @@ struct CallerLeg<'a> {
 /// Runs a caller's leg to its end.
 pub(super) async fn run(shared: &Arc<CallShared>, controls: mpsc::UnboundedReceiver<Control>) -> CallerEnd {
     let mut leg = CallerLeg { shared, controls, attempts: 0, response: None, codec: None };
+    if let Some(list) = shared.core.refused_by_access_list(&shared.channel.lock().network_addr) {
+        shared.problem(format!("the access lists of profile edge ({list}) refuse the caller's network_addr"));
+        return leg.refused(403, Cause::CALL_REJECTED);
+    }
+    if shared.core.run_state.refuses_inbound() {
+        shared.problem("paused: no new calls");
+        shared.channel.lock().variables.set("sip_rh_Retry-After", BUSY_RETRY_AFTER);
+        return leg.refused(503, Cause::SWITCH_CONGESTION);
+    }
     let Some(_sessions) = shared.core.take_sessions(3) else {
         shared.problem("max-sessions is reached");
-        return leg.end(Cause::SWITCH_CONGESTION, EndedBy::Switch);
+        shared.channel.lock().variables.set("sip_rh_Retry-After", BUSY_RETRY_AFTER);
+        return leg.refused(503, Cause::SWITCH_CONGESTION);
     };
     for _ in 0..MAX_HOPS {
         let actions = {
             let mut channel = shared.channel.lock();
             let context = channel.context.clone();
-            dialplan::hunt(&shared.core.config, &mut channel, &context, |channel, action| set(channel, &action.data))
+            dialplan::hunt(&shared.core.dialplan(), &mut channel, &context, inline)
         };
         let Some(actions) = actions else {
             let channel = shared.channel.lock();
@@ -77,16 +90,21 @@ pub(super) async fn run(shared: &Arc<CallShared>, controls: mpsc::UnboundedRecei
     leg.end(Cause::EXCHANGE_ROUTING_ERROR, EndedBy::Switch)
 }
 
-fn set(channel: &mut Channel, data: &str) {
-    let data = expand(data, channel);
-    if let Some((name, value)) = data.split_once('=') {
-        channel.variables.set(name.trim(), value);
+fn inline(channel: &mut Channel, action: &Action) {
+    match action.application.as_str() {
+        "export" => dialplan::export(channel, &action.data),
+        _ => dialplan::set(channel, &action.data),
     }
 }
 
 impl CallerLeg<'_> {
     fn end(&self, cause: Cause, by: EndedBy) -> CallerEnd {
         CallerEnd { cause, by, attempts: self.attempts, response: self.response }
+    }
+
+    /// A final response before the dialplan.
+    fn refused(&self, status: u16, cause: Cause) -> CallerEnd {
+        CallerEnd { response: Some(status), ..self.end(cause, EndedBy::Switch) }
     }
 
     async fn execute(&mut self, actions: &[Action]) -> Flow {
@@ -120,9 +138,11 @@ impl CallerLeg<'_> {
 
     async fn run_action(&mut self, action: &Action) -> Flow {
         let data = expand(&action.data, &self.shared.channel.lock());
-        self.shared.note(Happening::Action { application: action.application.clone(), data: data.clone() });
+        let shown = masked::data(&action.application, &data);
+        self.shared.note(Happening::Action { application: action.application.clone(), data: shown });
         match action.application.as_str() {
-            "set" | "export" => set(&mut self.shared.channel.lock(), &action.data),
+            "set" => dialplan::set(&mut self.shared.channel.lock(), &action.data),
+            "export" => dialplan::export(&mut self.shared.channel.lock(), &action.data),
             "unset" => self.shared.channel.lock().variables.remove(data.trim()),
             "answer" => self.answer(),
             "pre_answer" | "ring_ready" => {}
@@ -133,12 +153,11 @@ impl CallerLeg<'_> {
             }
             "park" => return self.hear(None, None).await,
             "playback" => {
-                let Some(clip) = dialplan::tone(&data) else {
+                let Some(playback) = dialplan::playback(&data) else {
                     self.shared.problem(format!("playback: cannot play {data:?}"));
                     return Flow::Next;
                 };
-                let once = (!data.contains("loops=-1")).then(|| clip.duration());
-                return self.hear(Some(LocalSound::Loop(clip)), once).await;
+                return self.hear(Some(LocalSound::Loop(playback.clip)), playback.lasts).await;
             }
             "sleep" => {
                 let ms = data.trim().parse().unwrap_or(0);
@@ -217,17 +236,36 @@ impl CallerLeg<'_> {
 
     async fn bridge(&mut self, data: &str) -> Flow {
         let dial = match dial_string(data) {
-            Ok(dial) => dial,
+            Ok(dial) => {
+                // What stands at the bridge itself comes last and wins.
+                let exported = dialplan::exported(&self.shared.channel.lock());
+                DialString { variables: exported.into_iter().chain(dial.variables).collect(), ..dial }
+            }
             Err(problem) => {
                 self.shared.problem(problem);
                 return self.bridge_failed(Cause::DESTINATION_OUT_OF_ORDER);
             }
         };
         let core = self.shared.core.clone();
-        let target = dial.address.and_then(|(ip, port)| core.config.profile_at(ip, port));
-        let (Some(profile), Some(target)) = (core.config.profile(&dial.profile), target) else {
+        if let Some(gateway) = &dial.gateway {
+            if core.config.has_gateway(gateway) {
+                return self.bridge_outside(data).await;
+            }
+            self.shared.problem(format!("there is no gateway {gateway:?}"));
+            return self.bridge_failed(Cause::INVALID_GATEWAY);
+        }
+        let Some(profile) = core.config.profile(&dial.profile) else {
+            self.shared.problem(format!("there is no profile {:?}", dial.profile));
+            return self.bridge_failed(Cause::INVALID_PROFILE);
+        };
+        let Some(target) = dial.address.and_then(|(ip, port)| core.config.profile_at(ip, port)) else {
             return self.bridge_outside(data).await;
         };
+        if core.run_state.refuses_inbound() {
+            // Leg C would be a new call to this switch: mod_sofia answers its INVITE with 503, like any other.
+            self.shared.problem("paused: the pod's leg is refused, so nobody can take the call over");
+            return self.bridge_failed(Cause::NORMAL_TEMPORARY_FAILURE);
+        }
         if !core.config.admits(target, profile.sip_ip) {
             self.shared.problem(format!("the access list of profile {} refuses {}", target.name, profile.sip_ip));
             return self.bridge_failed(Cause::CALL_REJECTED);
@@ -402,7 +440,7 @@ impl CallerLeg<'_> {
 
     /// Somebody whom this switch does not play: answered at once, silent, until the caller hangs up.
     async fn bridge_outside(&mut self, data: &str) -> Flow {
-        self.shared.note(Happening::BridgedOutside { to: data.to_owned() });
+        self.shared.note(Happening::BridgedOutside { to: masked::data("bridge", data) });
         self.answer();
         self.hear(None, None).await
     }

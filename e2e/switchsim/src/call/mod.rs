@@ -5,16 +5,19 @@ mod api;
 mod caller;
 mod pod;
 
+pub(crate) use api::{SwitchApi, api};
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::cause::Cause;
 use crate::channel::{Channel, SharedChannel};
 use crate::dialplan::TransferTo;
 use crate::handle::{CallHandle, Progress};
+use crate::masked;
 use crate::media::listener::Listener;
 use crate::media::monitor::Monitor;
 use crate::media::pump::Order;
@@ -123,8 +126,10 @@ pub(crate) fn start(core: &Arc<Core>, plan: CallPlan) -> CallHandle {
     };
     let host = profile.map_or_else(|| "127.0.0.1".to_owned(), |profile| profile.sip_ip.to_string());
     let name = plan.name.clone().unwrap_or_else(|| plan.from.clone());
-    let channel =
+    let mut channel =
         Channel::new(&uuid, format!("sofia/edge/{}@{host}", plan.from), &plan.from, &name, &plan.to, &context);
+    channel.globals = core.globals.clone();
+    channel.network_addr.clone_from(&plan.network_addr);
     let channel = SharedChannel::new(channel);
     let (control, controls) = mpsc::unbounded_channel();
     let listener = plan.listen.then(|| Listener::new(epoch, plan.record));
@@ -151,7 +156,10 @@ pub(crate) fn start(core: &Arc<Core>, plan: CallPlan) -> CallHandle {
     let task = tokio::spawn(async move {
         let end = caller::run(&run, controls).await;
         run.core.channels().remove(&uuid);
-        run.order(Order::Remove);
+        let (removed, gone) = oneshot::channel();
+        run.order(Order::Remove { removed });
+        // What the media thread has still to count belongs to the report; without the thread there is nothing to wait for.
+        let _ = gone.await;
         finish(&run, end, uuid, to, from)
     });
     let script = (!plan.steps.is_empty()).then(|| tokio::spawn(script::run(shared.clone(), plan.clone())));
@@ -195,7 +203,11 @@ fn finish(shared: &CallShared, end: CallerEnd, uuid: String, to: String, from: S
         pacing: observed.pacing.summary(),
         agent_speech: observed.bursts().to_vec(),
         digits_heard: std::mem::take(&mut observed.digits),
-        variables: channel.variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        variables: channel
+            .variables
+            .iter()
+            .map(|(name, value)| (name.to_owned(), masked::value(name, value)))
+            .collect(),
         script_error: None,
         timeline,
         heard: observed.listener.as_mut().map(Listener::take_samples).unwrap_or_default(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use super::api::SwitchApi;
 use super::{CallShared, LegCommand, LegEvent};
 use crate::cause::Cause;
 use crate::channel::{Channel, SharedChannel};
-use crate::config::Profile;
+use crate::config::{Action, Profile};
 use crate::dialplan::{self, expand, socket_targets};
 use crate::esl::{self, Effect, Ending, EslSession, LegIdentity};
 use crate::report::Happening;
@@ -92,6 +92,7 @@ pub(super) fn start(shared: &Arc<CallShared>, new: NewPodLeg) -> PodLeg {
         &new.profile.context,
     );
     channel.network_addr = new.source.ip().to_string();
+    channel.globals = core.globals.clone();
     let identity = LegIdentity {
         session_id: core.next_id(),
         profile: &new.profile,
@@ -124,8 +125,8 @@ impl Runner {
         let actions = {
             let mut channel = self.channel.lock();
             let context = channel.context.clone();
-            let config = &self.shared.core.config;
-            let actions = dialplan::hunt(config, &mut channel, &context, |_, _| {});
+            let set = |channel: &mut Channel, action: &Action| dialplan::set(channel, &action.data);
+            let actions = dialplan::hunt(&self.shared.core.dialplan(), &mut channel, &context, set);
             channel.variables.set("call_uuid", uuid);
             actions
         };
@@ -136,11 +137,8 @@ impl Runner {
         for action in actions {
             let data = expand(&action.data, &self.channel.lock());
             match action.application.as_str() {
-                "set" | "export" => {
-                    if let Some((name, value)) = data.split_once('=') {
-                        self.channel.lock().variables.set(name.trim(), value);
-                    }
-                }
+                "set" | "export" => dialplan::set(&mut self.channel.lock(), &action.data),
+                "unset" => self.channel.lock().variables.remove(data.trim()),
                 "log" | "info" | "ring_ready" => {}
                 "sleep" => sleep(Duration::from_millis(data.trim().parse().unwrap_or(0))).await,
                 "socket" => {
@@ -178,7 +176,7 @@ impl Runner {
         for target in socket_targets(data) {
             let written = format!("{}:{}", target.host, target.port);
             let host = self.shared.core.resolve(&written);
-            let connect = timeout(CONNECT_TIMEOUT, TcpStream::connect(host.as_str()));
+            let connect = timeout(CONNECT_TIMEOUT, connect(&host));
             let connected = tokio::select! {
                 connected = connect => connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())),
                 end = self.told_to_end() => {
@@ -292,6 +290,12 @@ impl Runner {
         sleep(self.shared.core.tick).await;
         SocketEnd::GoOn
     }
+}
+
+/// As FreeSWITCH does it: the name service is asked anew for each try, and its first answer counts.
+async fn connect(host: &str) -> std::io::Result<TcpStream> {
+    let address = lookup_host(host).await?.next();
+    TcpStream::connect(address.ok_or(std::io::ErrorKind::HostUnreachable)?).await
 }
 
 /// The connection to a pod.

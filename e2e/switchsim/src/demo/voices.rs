@@ -1,11 +1,10 @@
-//! What the caller says: recordings of people, and the words in them. Carried in the binary, so that the demo needs no checkout.
+//! What the caller of the demo says: two of the voices that the binary carries, less the silence around the words.
 
 use std::io::Cursor;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
-use switchsim::Clip;
+use switchsim::{Clip, voices};
 
 /// Samples a second of every recording here.
 const RATE_HZ: u32 = 16_000;
@@ -16,11 +15,7 @@ const VOICE_RMS: f64 = 583.0;
 /// What is left of the silence around the words.
 const MARGIN: Duration = Duration::from_millis(150);
 
-const INDEX: &str = include_str!("../../../voices/index.json");
-const RECORDINGS: [(&str, &[u8]); 2] = [
-    ("go_forward.wav", include_bytes!("../../../voices/go_forward.wav")),
-    ("seven_of_clubs.wav", include_bytes!("../../../voices/seven_of_clubs.wav")),
-];
+const RECORDINGS: [&str; 2] = ["go_forward", "seven_of_clubs"];
 
 /// A phrase of a caller.
 pub struct Phrase {
@@ -32,28 +27,21 @@ pub struct Phrase {
     pub lead_in: Duration,
 }
 
-#[derive(Deserialize)]
-struct Entry {
-    file: String,
-    text: String,
-}
-
 /// The phrases of the demo, in their order.
 ///
 /// # Errors
 /// A recording, or the index of their words, is not as it should be.
 pub fn phrases() -> Result<[Phrase; 2]> {
-    let index: Vec<Entry> = serde_json::from_str(INDEX).context("voices/index.json")?;
-    let phrase = |(file, wav): (&str, &[u8])| -> Result<Phrase> {
-        let entry = index.iter().find(|entry| entry.file == file).context("not in voices/index.json")?;
-        let reader = hound::WavReader::new(Cursor::new(wav))?;
+    let phrase = |name: &str| -> Result<Phrase> {
+        let words = voices::text(name).context("not in voices/index.json")?;
+        let reader = hound::WavReader::new(Cursor::new(voices::wav(name)?))?;
         let spec = reader.spec();
         ensure!((spec.channels, spec.sample_rate) == (1, RATE_HZ), "expected mono at {RATE_HZ} Hz, came {spec:?}");
         let samples = reader.into_samples::<i16>().collect::<Result<Vec<_>, _>>()?;
         let (clip, lead_in) = trimmed(&samples).context("no voice in it")?;
-        Ok(Phrase { words: entry.text.clone(), clip, lead_in })
+        Ok(Phrase { words, clip, lead_in })
     };
-    let [first, second] = RECORDINGS.map(|recording| phrase(recording).with_context(|| recording.0));
+    let [first, second] = RECORDINGS.map(|recording| phrase(recording).with_context(|| recording));
     Ok([first?, second?])
 }
 

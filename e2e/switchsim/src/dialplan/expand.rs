@@ -50,7 +50,9 @@ fn value(reference: &str, channel: &Channel) -> String {
     }
     let mut parts = reference.split(':');
     let whole = channel.lookup(parts.next().unwrap_or_default()).unwrap_or_default();
-    let Some(offset) = parts.next().and_then(|part| part.parse::<i64>().ok()) else { return whole.to_owned() };
+    let Some(offset) = parts.next().and_then(|part| part.parse::<i64>().ok()) else {
+        return whole.into_owned();
+    };
     let characters: Vec<char> = whole.chars().collect();
     let count = characters.len() as i64;
     let start = if offset < 0 { count + offset } else { offset }.clamp(0, count);
@@ -82,6 +84,16 @@ mod tests {
         assert_eq!(expand("${a:1:2}", &channel()), "al");
         assert_eq!(expand("${a:-2}", &channel()), "ue");
         assert_eq!(expand("${a:9:2}", &channel()), "");
+    }
+
+    #[test]
+    fn what_no_channel_variable_says_a_global_one_may() {
+        let channel = channel();
+        channel.globals.set("a", "global");
+        channel.globals.set("draining", "true");
+        assert_eq!(expand("${a} ${draining}", &channel), "value true");
+        channel.globals.set("draining", "");
+        assert_eq!(expand("<${draining}>", &channel), "<>");
     }
 
     #[test]

@@ -4,23 +4,23 @@ mod expand;
 mod strings;
 
 pub(crate) use expand::expand;
-pub(crate) use strings::{DialString, TransferTo, dial_string, socket_targets, tone, transfer_to};
+pub(crate) use strings::{DialString, TransferTo, dial_string, playback, socket_targets, transfer_to};
 
 use crate::channel::Channel;
-use crate::config::{Action, Break, Condition, Config};
+use crate::config::{Action, Break, Condition, Dialplan};
 
 /// The actions of every extension of `context` that matches, in order, with `$1` filled in and `${name}` still to be expanded
 /// when the action runs. As in FreeSWITCH, all conditions are looked at before the first action runs; only `inline` actions
 /// (which `inline` executes) come before. `None` if nothing matched.
 pub(crate) fn hunt(
-    config: &Config,
+    dialplan: &Dialplan,
     channel: &mut Channel,
     context: &str,
     mut inline: impl FnMut(&mut Channel, &Action),
 ) -> Option<Vec<Action>> {
     let mut actions = Vec::new();
     let mut matched = false;
-    for extension in config.extensions(context) {
+    for extension in dialplan.extensions(context) {
         let mut all_true = true;
         let (mut any_taken, mut anti_taken) = (false, false);
         for condition in &extension.conditions {
@@ -65,6 +65,43 @@ pub(crate) fn hunt(
     matched.then_some(actions)
 }
 
+/// `set`: `name=value`, expanded now. `_undef_` removes.
+pub(crate) fn set(channel: &mut Channel, data: &str) {
+    let data = expand(data, channel);
+    if let Some((name, value)) = data.split_once('=') {
+        let value = if value == "_undef_" { "" } else { value };
+        channel.variables.set(name.trim(), value);
+    }
+}
+
+/// The prefix of an exported variable that is not for the channel itself.
+const NOT_HERE: &str = "nolocal:";
+
+/// `export`: [`set`], and legs that this channel calls get it too.
+pub(crate) fn export(channel: &mut Channel, data: &str) {
+    set(channel, data);
+    let Some((name, _)) = data.split_once('=') else { return };
+    let name = expand(name, channel);
+    let name = name.trim().strip_prefix(NOT_HERE).unwrap_or(name.trim());
+    let mut names: Vec<&str> = channel.variables.get("export_vars").map_or(vec![], |names| names.split(',').collect());
+    if !names.contains(&name) {
+        names.push(name);
+        let names = names.join(",");
+        channel.variables.set("export_vars", names);
+    }
+}
+
+/// What [`export`] put aside for the legs that the channel calls, by name and value.
+pub(crate) fn exported(channel: &Channel) -> Vec<(String, String)> {
+    let names = channel.variables.get("export_vars").unwrap_or_default().split(',');
+    let value = |name: &str| {
+        let variables = &channel.variables;
+        let value = variables.get(&format!("{NOT_HERE}{name}")).or_else(|| variables.get(name))?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    names.filter_map(value).collect()
+}
+
 /// The groups of the condition's match, the whole match first; `None` if it is false.
 fn test(condition: &Condition, channel: &Channel) -> Option<Vec<String>> {
     let value = if condition.field.is_empty() {
@@ -72,7 +109,7 @@ fn test(condition: &Condition, channel: &Channel) -> Option<Vec<String>> {
     } else if condition.field.contains("${") {
         expand(&condition.field, channel)
     } else {
-        channel.lookup(&condition.field).unwrap_or_default().to_owned()
+        channel.lookup(&condition.field).unwrap_or_default().into_owned()
     };
     let captures = condition.expression.captures(&value)?;
     Some(captures.iter().map(|group| group.map_or_else(String::new, |group| group.as_str().to_owned())).collect())
@@ -103,6 +140,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::config::{Config, LocalAddresses};
 
     fn config(extensions: &str) -> Config {
         let xml = format!(
@@ -112,7 +150,7 @@ mod tests {
             <configuration name="switch.conf"/><configuration name="sofia.conf"/></section>
             <section name="dialplan"><context name="c">{extensions}</context></section></document>"#
         );
-        Config::parse(&xml, &HashMap::new()).unwrap()
+        Config::parse(&xml, &HashMap::new(), LocalAddresses::LOOPBACK).unwrap()
     }
 
     fn hunted(extensions: &str, channel: &mut Channel) -> Option<Vec<(String, String)>> {
@@ -120,7 +158,7 @@ mod tests {
             let (name, value) = action.data.split_once('=').unwrap();
             channel.variables.set(name, value);
         };
-        let actions = hunt(&config(extensions), channel, "c", inline)?;
+        let actions = hunt(&config(extensions).dialplan, channel, "c", inline)?;
         Some(actions.into_iter().map(|action| (action.application, action.data)).collect())
     }
 
@@ -174,6 +212,19 @@ mod tests {
         };
         assert_eq!(hunted(&set(r#"inline="true""#), &mut channel("2")).unwrap(), [pair("answer", "")]);
         assert_eq!(hunted(&set(""), &mut channel("2")).unwrap(), [pair("set", "x=1")], "set runs later");
+    }
+
+    #[test]
+    fn what_is_exported_is_for_the_legs_that_are_called() {
+        let mut channel = channel("1");
+        export(&mut channel, "sip_h_X-Number=${destination_number}");
+        export(&mut channel, "nolocal:sip_h_X-Secret=s=1");
+        set(&mut channel, "own=1");
+        assert_eq!(exported(&channel), [pair("sip_h_X-Number", "1"), pair("sip_h_X-Secret", "s=1")]);
+        assert_eq!(channel.variables.get("sip_h_X-Number"), Some("1"));
+        assert_eq!(channel.variables.get("sip_h_X-Secret"), None);
+        set(&mut channel, "sip_h_X-Number=_undef_");
+        assert_eq!(exported(&channel), [pair("sip_h_X-Secret", "s=1")]);
     }
 
     #[test]

@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use crate::media::Clip;
 
-/// `[name=value,…]sofia/<profile>/<user>@<ip>:<port>`
+/// `[name=value,…]sofia/<profile>/<user>@<ip>:<port>`, or `sofia/gateway/<gateway>/<user>`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DialString {
     pub(crate) variables: Vec<(String, String)>,
+    /// Empty with a gateway.
     pub(crate) profile: String,
+    /// Outside of this switch.
+    pub(crate) gateway: Option<String>,
     pub(crate) user: String,
     /// `None`: a gateway or a name, outside of this switch.
     pub(crate) address: Option<(IpAddr, u16)>,
 }
 
-/// Reads one endpoint; several (`,` or `|`) are not supported.
+/// Reads one endpoint. Of several (`,` or `|`) the first stands for all if it is a gateway, where nobody but the first is played
+/// anyway; else they are not supported.
 pub(crate) fn dial_string(data: &str) -> Result<DialString, String> {
     let mut variables = Vec::new();
     let mut rest = data.trim();
@@ -26,15 +30,23 @@ pub(crate) fn dial_string(data: &str) -> Result<DialString, String> {
             rest = inside[end + 1..].trim();
         }
     }
-    if rest.contains([',', '|']) {
-        return Err(format!("{data:?}: more than one endpoint is not supported"));
-    }
+    let (first, others) = rest.split_once([',', '|']).map_or((rest, false), |(first, _)| (first.trim(), true));
     let path =
-        rest.strip_prefix("sofia/").ok_or_else(|| format!("{data:?}: expected sofia/<profile>/<user>@<host>"))?;
+        first.strip_prefix("sofia/").ok_or_else(|| format!("{data:?}: expected sofia/<profile>/<user>@<host>"))?;
+    if let Some(outside) = path.strip_prefix("gateway/") {
+        let (gateway, user) =
+            outside.split_once('/').ok_or_else(|| format!("{data:?}: expected sofia/gateway/<gateway>/<user>"))?;
+        let (gateway, user) = (Some(gateway.to_owned()), user.to_owned());
+        return Ok(DialString { variables, profile: String::new(), gateway, user, address: None });
+    }
+    if others {
+        return Err(format!("{data:?}: more than one endpoint is not supported by switchsim"));
+    }
     let (profile, target) = path.split_once('/').ok_or_else(|| format!("{data:?}: expected sofia/<profile>/<user>"))?;
     let target = target.split(';').next().unwrap_or_default().trim_start_matches("sip:");
     let (user, host) = target.rsplit_once('@').unwrap_or((target, ""));
-    Ok(DialString { variables, profile: profile.to_owned(), user: user.to_owned(), address: host_and_port(host) })
+    let address = host_and_port(host);
+    Ok(DialString { variables, profile: profile.to_owned(), gateway: None, user: user.to_owned(), address })
 }
 
 fn host_and_port(host: &str) -> Option<(IpAddr, u16)> {
@@ -101,17 +113,48 @@ pub(crate) fn transfer_to(data: &str) -> TransferTo {
     TransferTo { destination, context: words.next().map(str::to_owned) }
 }
 
-/// A tone of `tone_stream://%(on,off,hz,hz…)`, or a WAV file; `None` if it is neither.
-pub(crate) fn tone(data: &str) -> Option<Clip> {
-    let Some(script) = data.trim().strip_prefix("tone_stream://") else {
-        return Clip::from_wav(data.trim()).ok();
+/// What `playback` plays.
+#[derive(Debug, Clone)]
+pub(crate) struct Playback {
+    pub(crate) clip: Clip,
+    /// How long; `None`: for ever.
+    pub(crate) lasts: Option<Duration>,
+}
+
+/// `tone_stream://%(on,off,hz,hz…)%(…);loops=3`, `silence_stream://MS`, or a WAV file; `None` if it is none of them.
+pub(crate) fn playback(data: &str) -> Option<Playback> {
+    let data = data.trim();
+    if let Some(ms) = data.strip_prefix("silence_stream://") {
+        let ms: i64 = ms.split(',').next()?.trim().parse().ok()?;
+        let lasts = u64::try_from(ms).ok().map(Duration::from_millis);
+        return Some(Playback { clip: Clip::silence(Duration::from_millis(20)), lasts });
+    }
+    let Some(script) = data.strip_prefix("tone_stream://") else {
+        let clip = Clip::from_wav(data).ok()?;
+        return Some(Playback { lasts: Some(clip.duration()), clip });
     };
-    let inside = script.split_once("%(")?.1.split_once(')')?.0;
-    let numbers: Vec<f32> = inside.split(',').map(|number| number.trim().parse().ok()).collect::<Option<_>>()?;
-    let [on_ms, off_ms, hz @ ..] = numbers.as_slice() else { return None };
-    let on = Clip::tones(hz, Duration::try_from_secs_f32(on_ms / 1e3).ok()?);
-    let off = Clip::silence(Duration::try_from_secs_f32(off_ms / 1e3).ok()?);
-    Some(Clip::from_samples([on.samples(), off.samples()].concat()))
+    let mut samples = Vec::new();
+    let mut rest = script;
+    while let Some((_, tail)) = rest.split_once("%(") {
+        let (inside, tail) = tail.split_once(')')?;
+        let numbers: Vec<f32> = inside.split(',').map(|number| number.trim().parse().ok()).collect::<Option<_>>()?;
+        let [on_ms, off_ms, hz @ ..] = numbers.as_slice() else { return None };
+        samples.extend_from_slice(Clip::tones(hz, Duration::try_from_secs_f32(on_ms / 1e3).ok()?).samples());
+        samples.extend_from_slice(Clip::silence(Duration::try_from_secs_f32(off_ms / 1e3).ok()?).samples());
+        rest = tail;
+    }
+    if samples.is_empty() {
+        return None;
+    }
+    let clip = Clip::from_samples(samples);
+    let lasts = match script.split(';').find_map(|part| part.trim().strip_prefix("loops=")) {
+        None => Some(clip.duration()),
+        Some(loops) => {
+            let loops: i32 = loops.trim().parse().ok()?;
+            u32::try_from(loops).ok().map(|loops| clip.duration().saturating_mul(loops.max(1)))
+        }
+    };
+    Some(Playback { clip, lasts })
 }
 
 #[cfg(test)]
@@ -132,7 +175,11 @@ mod tests {
 
     #[test]
     fn a_gateway_is_outside() {
-        assert_eq!(dial_string("sofia/gateway/carrier/+1555").unwrap().address, None);
+        let dial = dial_string("sofia/gateway/carrier/+1555").unwrap();
+        assert_eq!((dial.gateway.as_deref(), dial.user.as_str(), dial.address), (Some("carrier"), "+1555", None));
+        let dial = dial_string("sofia/gateway/first/+1555|sofia/gateway/second/+1555").unwrap();
+        assert_eq!((dial.gateway.as_deref(), dial.user.as_str()), (Some("first"), "+1555"));
+        assert!(dial_string("sofia/gateway/carrier").is_err());
         assert!(dial_string("user/1000").is_err());
         assert!(dial_string("sofia/a/1@127.0.0.1|sofia/a/2@127.0.0.1").is_err());
     }
@@ -163,9 +210,14 @@ mod tests {
 
     #[test]
     fn a_tone_has_on_and_off() {
-        let clip = tone("tone_stream://%(100,200,440,480);loops=-1").unwrap();
-        assert_eq!(clip.duration(), Duration::from_millis(300));
-        assert!(tone("tone_stream://nonsense").is_none());
-        assert!(tone("/no/such/file.wav").is_none());
+        let ms = Duration::from_millis;
+        let lasts = |data: &str| playback(data).map(|playback| (playback.clip.duration(), playback.lasts));
+        assert_eq!(lasts("tone_stream://%(100,200,440,480);loops=-1"), Some((ms(300), None)));
+        assert_eq!(lasts("tone_stream://v=-7;%(100,200,440)%(50,50,880);loops=3"), Some((ms(400), Some(ms(1_200)))));
+        assert_eq!(lasts("tone_stream://%(100,200,440)"), Some((ms(300), Some(ms(300)))));
+        assert_eq!(lasts("silence_stream://1500").map(|playback| playback.1), Some(Some(ms(1_500))));
+        for nothing in ["tone_stream://nonsense", "tone_stream://%(1)", "/no/such/file.wav"] {
+            assert!(playback(nothing).is_none(), "{nothing}");
+        }
     }
 }

@@ -33,7 +33,7 @@ const WITHOUT_EFFECT: &[&str] = &[
 /// Applications waiting for their turn; FreeSWITCH's own queue is bounded too.
 const MAX_QUEUED: usize = 1_000;
 /// FreeSWITCH's farewell.
-const GOODBYE: &str = "Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n";
+pub(super) const GOODBYE: &str = "Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n";
 
 /// What `api` reaches: the rest of the switch.
 pub trait Api {
@@ -48,6 +48,16 @@ pub enum ApiResult {
     Body(String),
     /// No such command.
     NotFound,
+}
+
+/// What `api` answers to a line.
+pub(crate) fn api_response(line: &str, api: &mut dyn Api) -> String {
+    let (name, arguments) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    match api.call(name, arguments.trim()) {
+        ApiResult::Body(body) if body.is_empty() => "-ERR no reply\n".to_owned(),
+        ApiResult::Body(body) => body,
+        ApiResult::NotFound => format!("-ERR {name} Command not found!\n"),
+    }
 }
 
 /// What a pod brought about.
@@ -196,14 +206,14 @@ impl EslSession {
                 self.reply(&value);
             }
             "api" => {
-                let body = self.api(rest, api);
+                let body = api_response(rest, api);
                 let message = format!("Content-Type: api/response\nContent-Length: {}\n\n{body}", body.len());
                 self.output.extend_from_slice(message.as_bytes());
             }
             "bgapi" => {
                 let job = Uuid::new_v4();
                 self.reply(&format!("+OK Job-UUID: {job}\nJob-UUID: {job}"));
-                self.api(rest, api);
+                api_response(rest, api);
             }
             "sendmsg" => self.sendmsg(command, rest),
             "exit" => {
@@ -223,15 +233,6 @@ impl EslSession {
         headers.put("Control", "full");
         self.output.extend_from_slice(headers.finish().as_bytes());
         self.connected = true;
-    }
-
-    fn api(&self, line: &str, api: &mut dyn Api) -> String {
-        let (name, arguments) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        match api.call(name, arguments.trim()) {
-            ApiResult::Body(body) if body.is_empty() => "-ERR no reply\n".to_owned(),
-            ApiResult::Body(body) => body,
-            ApiResult::NotFound => format!("-ERR {name} Command not found!\n"),
-        }
     }
 
     fn sendmsg(&mut self, command: &Command, target: &str) {

@@ -32,6 +32,14 @@ pub enum ClipError {
         /// Its rate.
         hz: u32,
     },
+    /// No recording with that name comes with this crate.
+    #[error("there is no voice {name:?}; expected one of {known}")]
+    NoSuchVoice {
+        /// As asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// Too long to be a test's speech.
     #[error("{path}: longer than ten minutes")]
     TooLong {
@@ -81,13 +89,30 @@ impl Clip {
     /// See [`ClipError`].
     pub fn from_wav(path: impl AsRef<Path>) -> Result<Self, ClipError> {
         let name = path.as_ref().display().to_string();
-        let wav = |source| ClipError::Wav { path: name.clone(), source };
-        let mut reader = hound::WavReader::open(path.as_ref()).map_err(wav)?;
+        match hound::WavReader::open(path.as_ref()) {
+            Ok(reader) => Self::read(&name, reader),
+            Err(source) => Err(ClipError::Wav { path: name, source }),
+        }
+    }
+
+    /// Reads a WAV file that is in memory; `name` is for errors.
+    ///
+    /// # Errors
+    /// See [`ClipError`].
+    pub fn from_wav_bytes(name: &str, bytes: &[u8]) -> Result<Self, ClipError> {
+        match hound::WavReader::new(bytes) {
+            Ok(reader) => Self::read(name, reader),
+            Err(source) => Err(ClipError::Wav { path: name.to_owned(), source }),
+        }
+    }
+
+    fn read(name: &str, mut reader: hound::WavReader<impl std::io::Read>) -> Result<Self, ClipError> {
+        let wav = |source| ClipError::Wav { path: name.to_owned(), source };
         let spec = reader.spec();
         let rate = SampleRate::try_from(spec.sample_rate)
-            .map_err(|_| ClipError::Rate { path: name.clone(), hz: spec.sample_rate })?;
+            .map_err(|_| ClipError::Rate { path: name.to_owned(), hz: spec.sample_rate })?;
         if reader.duration() as usize / (spec.sample_rate as usize / 1000) > MAX_SAMPLES / (RATE_HZ as usize / 1000) {
-            return Err(ClipError::TooLong { path: name.clone() });
+            return Err(ClipError::TooLong { path: name.to_owned() });
         }
         let step = usize::from(spec.channels.max(1));
         let pcm: Vec<f32> = match spec.sample_format {

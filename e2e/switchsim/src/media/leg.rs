@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
 use sofia_dataplane::audio::Codec;
 use tokio::sync::oneshot;
 
@@ -27,11 +28,13 @@ pub(crate) struct LegFormat {
 }
 
 /// What the network between caller and pod does to the caller's packets; the default is nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Impairments {
     /// Share of packets that are lost, 0 to 1.
     pub loss: f64,
-    /// Each packet is late by a random time up to this; order is kept.
+    /// Each packet is late by a random time up to this (as JSON in milliseconds, `jitter_ms`); order is kept.
+    #[serde(rename = "jitter_ms", with = "crate::millis")]
     pub jitter: Duration,
     /// Share of packets that are overtaken by the next one, 0 to 1.
     pub reorder: f64,

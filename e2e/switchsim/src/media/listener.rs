@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sofia_dataplane::audio::{Codec, Decoder, Resampler, SampleRate};
 
 use super::clip::RATE_HZ;
@@ -21,7 +21,7 @@ const MAX_SAMPLES: usize = 30 * 60 * RATE_HZ as usize;
 const MAX_BURSTS: usize = 10_000;
 
 /// A stretch of agent speech, in milliseconds since the call was dialled.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Burst {
     /// When its first loud packet came.
     pub start_ms: f64,

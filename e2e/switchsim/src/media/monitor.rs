@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::leg::LegFormat;
 use super::listener::{Burst, Listener};
@@ -11,11 +11,11 @@ use super::rtp::{self, Packet};
 use crate::stats::{Histogram, Reception, Spread};
 
 /// Gaps from here on are listed.
-const NOTABLE_GAP: Duration = Duration::from_millis(60);
+pub(crate) const NOTABLE_GAP: Duration = Duration::from_millis(60);
 const MAX_LISTED: usize = 1_000;
 
 /// A time without RTP from any pod, between two packets.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Gap {
     /// When it began, in milliseconds since the call was dialled.
     pub at_ms: f64,
@@ -24,7 +24,7 @@ pub struct Gap {
 }
 
 /// A digit that the pod sent.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HeardDigit {
     /// Which.
     pub digit: char,
@@ -33,7 +33,7 @@ pub struct HeardDigit {
 }
 
 /// One leg B: one attempt on one pod.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LegReport {
     /// 1 for the first.
     pub attempt: u32,
@@ -49,6 +49,10 @@ pub struct LegReport {
     pub sent: u64,
     /// Packets that the simulated network lost.
     pub dropped: u64,
+    /// Packets that the simulated network still held back (jitter, reordering): on their way while the leg lasts, never
+    /// delivered once it is over. The pod misses those of them that a later packet overtook, so it counts as lost no more than
+    /// `dropped + undelivered`.
+    pub undelivered: u64,
     /// Packets that the operating system did not take.
     pub send_errors: u64,
     /// Packets from the pod.
@@ -144,6 +148,7 @@ impl Observed {
                 ptime_ms: format.media.ptime_ms,
                 sent: 0,
                 dropped: 0,
+                undelivered: 0,
                 send_errors: 0,
                 received: 0,
                 lost: 0,
@@ -179,6 +184,20 @@ impl Observed {
                 Sent::Dropped => current.report.dropped += 1,
                 Sent::Failed => current.report.send_errors += 1,
             }
+        }
+    }
+
+    /// The simulated network keeps a packet for later.
+    pub(crate) fn on_held_back(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.report.undelivered += 1;
+        }
+    }
+
+    /// The packet leaves; what becomes of it is [`Self::on_sent`]'s.
+    pub(crate) fn on_released(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.report.undelivered = current.report.undelivered.saturating_sub(1);
         }
     }
 
@@ -240,6 +259,17 @@ impl Observed {
     pub(crate) fn received(&self) -> u64 {
         let current = self.current.as_ref().map_or(0, |current| current.reception.received);
         self.finished.iter().map(|leg| leg.received).sum::<u64>() + current
+    }
+
+    /// Legs that were answered so far.
+    pub(crate) fn leg_count(&self) -> usize {
+        self.finished.len() + usize::from(self.current.is_some())
+    }
+
+    /// Packets from pods that never came, so far.
+    pub(crate) fn lost(&self) -> u64 {
+        let current = self.current.as_ref().map_or(0, |current| current.reception.lost_so_far());
+        self.finished.iter().map(|leg| leg.lost).sum::<u64>() + current
     }
 
     pub(crate) fn bursts(&self) -> &[Burst] {

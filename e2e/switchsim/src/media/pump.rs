@@ -16,12 +16,12 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clip::{Clip, RATE_HZ};
 use super::leg::{Frame, Impairments, LegFormat, LocalSound, Outgoing, Speaker};
-use super::monitor::{Monitor, Sent};
+use super::monitor::{Monitor, Observed, Sent};
 use crate::stats::{Histogram, Spread};
 
 /// epoll's name for the wake-up descriptor; callers count from 1.
@@ -56,19 +56,32 @@ pub(crate) struct NewLeg {
 
 /// What a call asks of the media thread.
 pub(crate) enum Order {
-    Add { monitor: Arc<Monitor>, impairments: Impairments },
+    Add {
+        monitor: Arc<Monitor>,
+        impairments: Impairments,
+    },
     Attach(Box<NewLeg>),
     Detach,
-    Say { clip: Clip, looped: bool, done: Option<oneshot::Sender<()>> },
+    Say {
+        clip: Clip,
+        looped: bool,
+        done: Option<oneshot::Sender<()>>,
+    },
     StopSaying,
-    Dial { digits: String, done: Option<oneshot::Sender<()>> },
+    Dial {
+        digits: String,
+        done: Option<oneshot::Sender<()>>,
+    },
     Hold(bool),
     Local(Option<LocalSound>),
-    Remove,
+    /// `removed` fires when the caller's report is final.
+    Remove {
+        removed: oneshot::Sender<()>,
+    },
 }
 
 /// How well the media thread kept its own time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct PumpReport {
     /// How late packets left, against the caller's own clock.
     pub lateness: Spread,
@@ -170,7 +183,7 @@ struct Caller {
 
 enum Task {
     Frame { caller: u64 },
-    Packet { caller: u64, generation: u64, bytes: Vec<u8> },
+    Packet { caller: u64, generation: u64, packet: Outgoing },
 }
 
 /// Ordered by time, then by age.
@@ -319,9 +332,11 @@ impl Worker {
                 caller.local = sound;
                 caller.local_at = 0;
             }
-            Order::Remove => {
+            Order::Remove { removed } => {
                 caller.monitor.lock().detach();
                 self.callers.remove(&id);
+                // A call that does not wait is none of this thread's business.
+                let _ = removed.send(());
             }
         }
     }
@@ -329,10 +344,12 @@ impl Worker {
     fn run_task(&mut self, due: Due) {
         match due.task {
             Task::Frame { caller } => self.frame(caller, due.at),
-            Task::Packet { caller, generation, bytes } => {
+            Task::Packet { caller, generation, packet } => {
                 let Some(caller) = self.callers.get(&caller) else { return };
                 if let Some(leg) = caller.leg.as_ref().filter(|leg| leg.generation == generation) {
-                    caller.monitor.lock().on_sent(send(leg, &bytes));
+                    let mut observed = caller.monitor.lock();
+                    observed.on_released();
+                    send(leg, &packet, &mut observed);
                 }
             }
         }
@@ -365,12 +382,11 @@ impl Worker {
             let mut observed = caller.monitor.lock();
             (0..dropped).for_each(|_| observed.on_sent(Sent::Dropped));
             for packet in self.outgoing.drain(..) {
-                for _ in 0..if packet.twice { 2 } else { 1 } {
-                    if packet.at <= now {
-                        observed.on_sent(send(leg, &packet.bytes));
-                    } else {
-                        delayed.push((packet.at, packet.bytes.clone()));
-                    }
+                if packet.at <= now {
+                    send(leg, &packet, &mut observed);
+                } else {
+                    observed.on_held_back();
+                    delayed.push(packet);
                 }
             }
             drop(observed);
@@ -378,8 +394,8 @@ impl Worker {
             figures.lateness.add(late);
             figures.skipped += u64::from(skip);
         }
-        for (at, bytes) in delayed {
-            self.schedule(at, Task::Packet { caller: id, generation, bytes });
+        for packet in delayed {
+            self.schedule(packet.at, Task::Packet { caller: id, generation, packet });
         }
         self.schedule(next, Task::Frame { caller: id });
     }
@@ -426,10 +442,12 @@ impl Caller {
     }
 }
 
-fn send(leg: &Leg, bytes: &[u8]) -> Sent {
-    match leg.socket.send_to(bytes, leg.format.media.remote) {
-        Ok(_) => Sent::Wire,
-        Err(_) => Sent::Failed,
+fn send(leg: &Leg, packet: &Outgoing, observed: &mut Observed) {
+    for _ in 0..if packet.twice { 2 } else { 1 } {
+        observed.on_sent(match leg.socket.send_to(&packet.bytes, leg.format.media.remote) {
+            Ok(_) => Sent::Wire,
+            Err(_) => Sent::Failed,
+        });
     }
 }
 
@@ -455,3 +473,7 @@ fn read(socket: &UdpSocket, buffer: &mut [u8]) -> Option<(usize, Option<SocketAd
     });
     Some((message.bytes, source, arrival))
 }
+
+#[cfg(test)]
+#[path = "pump_tests.rs"]
+mod tests;

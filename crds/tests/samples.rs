@@ -1,0 +1,60 @@
+//! The samples that users start from are admitted, valid, and hold nothing that the API doesn't know.
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::refusals;
+use serde_json::Value;
+use sofia_crds::{VoiceTrunk, validate::validate};
+
+/// The VoiceTrunks among the documents of each file in `config/samples`, with the file's name.
+fn samples() -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/samples");
+    let mut trunks = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder of samples") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        if !name.ends_with(".yaml") || name == "kustomization.yaml" {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a readable sample");
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let own = documents.into_iter().filter(|document| document["kind"] == "VoiceTrunk");
+        trunks.extend(own.map(|trunk| (name.clone(), trunk)));
+    }
+    trunks
+}
+
+#[test]
+fn the_samples_are_admitted_and_valid() {
+    let samples = samples();
+    for expected in ["minimal.yaml", "ollama.yaml", "production.yaml", "external-freeswitch.yaml"] {
+        assert!(samples.iter().any(|(name, _)| name == expected), "there is no VoiceTrunk in {expected}");
+    }
+    for (name, trunk) in samples {
+        assert_eq!(refusals(&trunk, None), [], "{name}");
+        let typed: VoiceTrunk = serde_json::from_value(trunk.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(validate(&typed.spec), [], "{name}");
+        let kept = serde_json::to_value(&typed.spec).expect("a spec is JSON");
+        assert_kept(&trunk["spec"], &kept, &format!("{name}: spec"));
+    }
+}
+
+/// Whether everything in the first value is in the second, which may have more: a misspelt field would be dropped.
+fn assert_kept(given: &Value, kept: &Value, path: &str) {
+    match given {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                assert_kept(field, kept.get(name).unwrap_or(&Value::Null), &format!("{path}.{name}"));
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                assert_kept(item, kept.get(index).unwrap_or(&Value::Null), &format!("{path}[{index}]"));
+            }
+        }
+        _ => assert_eq!(given, kept, "{path}"),
+    }
+}

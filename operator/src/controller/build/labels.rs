@@ -1,0 +1,71 @@
+//! The labels and annotations by which objects are found, grouped and told apart. They are part of what users script against: none
+//! is renamed.
+
+use super::Labels;
+
+/// The operator's field manager in server-side apply, and the value of [`MANAGED_BY`].
+pub const MANAGER: &str = "sofia-phone-operator";
+
+/// Who looks after an object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// What an object belongs to: the name of the VoiceTrunk.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+/// Which part of a trunk an object is: a [`Component`].
+pub const COMPONENT: &str = "app.kubernetes.io/component";
+/// What the whole is called.
+pub const NAME: &str = "app.kubernetes.io/name";
+/// Release of the operator that wrote the object.
+pub const VERSION: &str = "app.kubernetes.io/version";
+
+/// Value of [`NAME`].
+pub const APPLICATION: &str = "sofia-phone";
+
+/// On a data-plane pod: since when it is being drained, RFC 3339. The operator writes it before it asks the pod to drain.
+pub const DRAINING_SINCE: &str = "sofia-phone.io/draining-since";
+/// On a data-plane pod: that it is drained and empty, `true`. The disruption budget does not count such pods.
+pub const DRAINED: &str = "sofia-phone.io/drained";
+/// Kubernetes' own: pods with a lower value go first. Written on drained pods only.
+pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+/// On the pod templates: a hash of what the pods are configured with, so that a change rolls them.
+pub const CONFIGURATION_HASH: &str = "sofia-phone.io/configuration-hash";
+/// On every object: a hash of what was applied, by which the operator sees that nothing changed.
+pub const APPLIED_HASH: &str = "sofia-phone.io/applied-hash";
+
+/// On a namespace, with the value `true`: its pods may read the data-plane pods' metrics where network policies are made.
+pub const METRICS_ACCESS: &str = "sofia-phone.io/metrics";
+/// Kubernetes' own, on every namespace: its name.
+pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// A part of a trunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Component {
+    /// FreeSWITCH.
+    FreeSwitch,
+    /// The data-plane pods.
+    DataPlane,
+}
+
+impl Component {
+    /// The value of [`COMPONENT`].
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FreeSwitch => "freeswitch",
+            Self::DataPlane => "dataplane",
+        }
+    }
+}
+
+/// The labels by which the pods of a part of a trunk are selected; never change for the life of a trunk, since selectors can't.
+pub fn selector(trunk: &str, component: Component) -> Labels {
+    [(NAME, APPLICATION), (INSTANCE, trunk), (COMPONENT, component.as_str())]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// The labels of an object of a trunk.
+pub fn object(trunk: &str, component: Component, version: &str) -> Labels {
+    let mut labels = selector(trunk, component);
+    labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
+    labels.insert(VERSION.to_owned(), version.to_owned());
+    labels
+}

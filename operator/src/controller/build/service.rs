@@ -1,0 +1,93 @@
+//! Services: SIP (and with a load balancer the callers' audio) towards FreeSWITCH, calls from FreeSWITCH towards the pods, and the
+//! pods' names. The audio between FreeSWITCH and the pods never goes through one.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{Service, ServicePort, ServiceSpec},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use sofia_crds::spec::{EslService, EslServiceType, FreeSwitch, NetworkType};
+
+use super::{
+    labels::{self, Component},
+    metadata::Context,
+    names,
+};
+
+/// Where callers find FreeSWITCH.
+///
+/// With HostNetwork it is a ClusterIP Service too, for callers within the cluster: a headless one would do, but a Service can't go
+/// from one to the other, and so the network's type could not be changed.
+pub(super) fn free_switch(context: &Context<'_>, free_switch: &FreeSwitch) -> Service {
+    let network = &free_switch.network;
+    let balanced = network.r#type == NetworkType::LoadBalancer;
+    let mut ports = vec![port("sip-udp", "UDP", free_switch.sip_port), port("sip-tcp", "TCP", free_switch.sip_port)];
+    if balanced {
+        let range = free_switch.rtp_port_range;
+        ports.extend((range.start..=range.end).map(|number| port(&format!("rtp-{number}"), "UDP", number)));
+    }
+    Service {
+        metadata: context.annotated(Component::FreeSwitch, names::free_switch(context.name), &network.annotations),
+        spec: Some(ServiceSpec {
+            // `Local` keeps the callers' addresses, by which FreeSWITCH decides whether it takes a call.
+            external_traffic_policy: balanced.then(|| "Local".to_owned()),
+            ..spec(context, Component::FreeSwitch, if balanced { "LoadBalancer" } else { "ClusterIP" }, ports)
+        }),
+        status: None,
+    }
+}
+
+/// Where FreeSWITCH finds the data plane: pods that take a call now. One of the operator's reaches it within the cluster, an external
+/// one as its `eslService` says.
+pub(super) fn esl(context: &Context<'_>, external: Option<&EslService>) -> Service {
+    let none = BTreeMap::new();
+    let (balanced, annotations) = external
+        .map_or((false, &none), |service| (service.r#type == EslServiceType::LoadBalancer, &service.annotations));
+    Service {
+        metadata: context.annotated(Component::DataPlane, names::esl(context.name), annotations),
+        spec: Some(ServiceSpec {
+            // `Local` keeps FreeSWITCH's address, by which the network policy lets it in.
+            external_traffic_policy: balanced.then(|| "Local".to_owned()),
+            ..spec(
+                context,
+                Component::DataPlane,
+                if balanced { "LoadBalancer" } else { "ClusterIP" },
+                vec![port("esl", "TCP", names::ESL_PORT)],
+            )
+        }),
+        status: None,
+    }
+}
+
+/// Every data-plane pod by name, also those that are full or draining: their figures count, and so do their calls.
+pub(super) fn pods(context: &Context<'_>) -> Service {
+    Service {
+        metadata: context.metadata(Component::DataPlane, names::pods(context.name)),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            publish_not_ready_addresses: Some(true),
+            ..spec(context, Component::DataPlane, "ClusterIP", vec![port("admin", "TCP", names::ADMIN_PORT)])
+        }),
+        status: None,
+    }
+}
+
+fn spec(context: &Context<'_>, component: Component, kind: &str, ports: Vec<ServicePort>) -> ServiceSpec {
+    ServiceSpec {
+        type_: Some(kind.to_owned()),
+        selector: Some(labels::selector(context.name, component)),
+        ports: Some(ports),
+        ..ServiceSpec::default()
+    }
+}
+
+fn port(name: &str, protocol: &str, number: u16) -> ServicePort {
+    ServicePort {
+        name: Some(name.to_owned()),
+        protocol: Some(protocol.to_owned()),
+        port: number.into(),
+        target_port: Some(IntOrString::Int(number.into())),
+        ..ServicePort::default()
+    }
+}

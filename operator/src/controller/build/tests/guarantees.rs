@@ -1,0 +1,192 @@
+//! What holds for the objects of every trunk.
+
+use std::collections::BTreeSet;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+use super::{BuildError, Component, Fixture, Kind, SECRETS};
+
+const COMPONENTS: [Component; 2] = [Component::FreeSwitch, Component::DataPlane];
+
+#[test]
+fn the_same_inputs_give_the_same_objects() {
+    for fixture in Fixture::examples() {
+        assert_eq!(fixture.manifests(), fixture.manifests());
+    }
+}
+
+#[test]
+fn manifests_come_in_the_order_of_application_each_once_and_say_what_they_are() {
+    for mut fixture in Fixture::examples() {
+        fixture.pod_monitors = true;
+        let manifests = fixture.manifests();
+        assert!(manifests.is_sorted_by_key(|manifest| manifest.kind));
+        let names: BTreeSet<_> = manifests.iter().map(|manifest| (manifest.kind, manifest.name.clone())).collect();
+        assert_eq!(names.len(), manifests.len(), "no two objects share kind and name");
+        for manifest in manifests {
+            assert_eq!(manifest.value["kind"], manifest.kind.name());
+            assert_eq!(manifest.value["apiVersion"], manifest.kind.api_resource().api_version);
+            assert_eq!(manifest.value["metadata"]["name"], manifest.name.as_str());
+            assert_eq!(manifest.namespace, "telephony");
+        }
+    }
+}
+
+#[test]
+fn every_object_belongs_to_its_trunk_and_goes_with_it() {
+    for fixture in Fixture::examples() {
+        for manifest in fixture.manifests() {
+            let owner = &manifest.value["metadata"]["ownerReferences"][0];
+            assert_eq!(
+                *owner,
+                json!({
+                    "apiVersion": "sofia-phone.io/v1alpha1",
+                    "kind": "VoiceTrunk",
+                    "name": "main",
+                    "uid": fixture.trunk.metadata.uid,
+                    "controller": true,
+                })
+            );
+            let labels = &manifest.value["metadata"]["labels"];
+            assert_eq!(labels["app.kubernetes.io/managed-by"], "sofia-phone-operator", "{}", manifest.name);
+            assert_eq!(labels["app.kubernetes.io/instance"], "main", "{}", manifest.name);
+        }
+    }
+}
+
+#[test]
+fn names_of_the_longest_trunk_fit() {
+    let longest = "a".repeat(40);
+    for spec in [
+        json!({ "scaling": { "mode": "HorizontalPodAutoscaler" } }),
+        json!({ "externalFreeSwitch": { "peers": ["192.0.2.1/32"] } }),
+    ] {
+        for manifest in Fixture::named(&longest, spec).manifests() {
+            assert!(manifest.name.len() <= 63 && manifest.name.starts_with(&longest), "{}", manifest.name);
+        }
+    }
+}
+
+#[test]
+fn another_release_changes_neither_selectors_nor_pods() {
+    let before = Fixture::example("full.yaml");
+    let mut after = before.clone();
+    after.release.version = "0.2.0".to_owned();
+    for component in COMPONENTS {
+        let selector = |fixture: &Fixture| fixture.deployment(component).spec.expect("a spec").selector;
+        assert_eq!(selector(&before), selector(&after));
+        assert_eq!(before.template(component), after.template(component));
+    }
+    assert_ne!(before.manifests(), after.manifests(), "the label of the version is new");
+}
+
+#[test]
+fn selectors_find_the_pods_of_their_deployment() {
+    for fixture in Fixture::examples() {
+        for deployment in fixture.objects().deployments {
+            let spec = deployment.spec.expect("a spec");
+            let labels = spec.template.metadata.and_then(|metadata| metadata.labels).expect("pods have labels");
+            assert_eq!(spec.selector.match_labels, Some(labels));
+        }
+    }
+}
+
+#[test]
+fn pods_are_replaced_when_what_they_run_with_changes_and_only_then() {
+    let before = Fixture::example("full.yaml");
+    let changed = |change: fn(&mut Fixture)| {
+        let mut after = before.clone();
+        change(&mut after);
+        COMPONENTS.map(|component| before.template(component) != after.template(component))
+    };
+    let (neither, data_plane, free_switch) = ([false, false], [false, true], [true, false]);
+    assert_eq!(changed(|fixture| fixture.trunk.spec.data_plane.image = Some("other".to_owned())), data_plane);
+    assert_eq!(changed(|fixture| fixture.trunk.spec.conversation.greeting = None), data_plane);
+    assert_eq!(changed(|fixture| fixture.referenced.data_plane_fingerprint = "other".to_owned()), data_plane);
+    assert_eq!(
+        changed(|fixture| fixture.trunk.spec.free_switch.as_mut().expect("one").image = Some("other".to_owned())),
+        free_switch
+    );
+    assert_eq!(changed(|fixture| fixture.trunk.spec.numbers = vec!["100".to_owned()]), free_switch);
+    assert_eq!(
+        changed(|fixture| {
+            let other = crate::secret_text::SecretText::new("other");
+            fixture.referenced.gateway_passwords.insert("carrier".to_owned(), other);
+        }),
+        free_switch
+    );
+    assert_eq!(changed(|fixture| fixture.replicas = 7), neither);
+    assert_eq!(changed(|fixture| fixture.trunk.spec.scaling.max_replicas = 70), neither);
+    assert_eq!(changed(|fixture| fixture.release.network_policies = false), neither);
+}
+
+#[test]
+fn nothing_secret_is_outside_of_secrets() {
+    for mut fixture in Fixture::examples() {
+        fixture.pod_monitors = true;
+        for manifest in fixture.manifests() {
+            let text = manifest.value.to_string();
+            for secret in SECRETS {
+                let shown = text.contains(secret) || text.contains(&STANDARD.encode(secret));
+                assert!(!shown || manifest.kind == Kind::Secret, "{secret} is in {}", manifest.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_empty_that_the_api_server_would_leave_out() {
+    fn check(value: &Value, path: &str) {
+        match value {
+            Value::Array(list) => {
+                assert!(!list.is_empty(), "{path} is an empty list");
+                list.iter().for_each(|item| check(item, path));
+            }
+            Value::Object(map) => map.iter().for_each(|(key, value)| check(value, &format!("{path}.{key}"))),
+            Value::Null => panic!("{path} is null"),
+            _ => {}
+        }
+    }
+    for fixture in Fixture::examples() {
+        for manifest in fixture.manifests() {
+            check(&manifest.value, &manifest.name);
+        }
+    }
+}
+
+#[test]
+fn pods_are_restricted() {
+    for fixture in Fixture::examples() {
+        for deployment in fixture.objects().deployments {
+            let pod = serde_json::to_value(deployment).expect("JSON")["spec"]["template"]["spec"].clone();
+            assert_eq!(pod["automountServiceAccountToken"], false);
+            assert_eq!(pod["enableServiceLinks"], false);
+            assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+            assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+            let container = &pod["containers"][0]["securityContext"];
+            assert_eq!(
+                *container,
+                json!({
+                    "allowPrivilegeEscalation": false,
+                    "capabilities": { "drop": ["ALL"] },
+                    "readOnlyRootFilesystem": true,
+                })
+            );
+        }
+    }
+}
+
+#[test]
+fn a_trunk_that_no_api_server_gave_out_is_an_error() {
+    let mut fixture = Fixture::of(json!({}));
+    fixture.trunk.metadata.uid = None;
+    assert_eq!(fixture.build().err(), Some(BuildError::Incomplete { field: "uid" }));
+}
+
+#[test]
+fn backends_of_no_kind_are_an_error() {
+    let mut fixture = Fixture::of(json!({ "backends": { "mock": {} } }));
+    fixture.trunk.spec.backends.as_mut().expect("they are set").mock = None;
+    assert_eq!(fixture.build().err(), Some(BuildError::Backends));
+}

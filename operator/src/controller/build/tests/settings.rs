@@ -1,0 +1,81 @@
+//! The data plane's settings, as the operator sets them.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Component, Fixture, repository_file};
+
+fn documented() -> BTreeSet<String> {
+    let page = repository_file("docs/settings.md");
+    let names = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    names.map(|(name, _)| name.to_owned()).collect()
+}
+
+#[test]
+fn every_setting_is_one_that_the_data_plane_has_and_is_set_once() {
+    let documented = documented();
+    assert!(documented.contains("SOFIA_PHONE_GREETING"), "the page's table is found");
+    for fixture in Fixture::examples() {
+        let template = fixture.template(Component::DataPlane);
+        let container = template.spec.expect("a pod has a spec").containers.remove(0);
+        let mut seen = BTreeSet::new();
+        for variable in container.env.expect("the data plane has settings") {
+            assert!(documented.contains(&variable.name), "{} is not in docs/settings.md", variable.name);
+            assert!(seen.insert(variable.name.clone()), "{} is set twice", variable.name);
+        }
+    }
+}
+
+#[test]
+fn a_sentence_that_is_left_out_stays_the_data_planes_own_and_an_empty_one_is_not_said() {
+    let settings = |conversation: Value| Fixture::of(json!({ "conversation": conversation })).settings();
+    let variables = ["GREETING", "GOODBYE", "TRANSFER_PHRASE", "TAKEOVER_PHRASE", "SILENCE_PROMPT"];
+    let absent = settings(json!({}));
+    let empty = settings(json!({
+        "greeting": "", "goodbye": " ", "transferPhrase": "", "takeoverPhrase": "", "silence": { "prompt": "" },
+    }));
+    for variable in variables {
+        let variable = format!("SOFIA_PHONE_{variable}");
+        assert_eq!(absent.get(&variable), None, "{variable}");
+        assert_eq!(empty[&variable], "none", "{variable}");
+    }
+    assert_eq!(Fixture::of(json!({ "echoNumber": "" })).settings()["SOFIA_PHONE_ECHO_NUMBER"], "none");
+}
+
+#[test]
+fn dollars_in_a_text_reach_the_data_plane_as_they_were_written() {
+    let fixture = Fixture::of(json!({ "conversation": { "greeting": "$(HOME) costs $5, or $$6" } }));
+    assert_eq!(fixture.settings()["SOFIA_PHONE_GREETING"], "$$(HOME) costs $$5, or $$$$6");
+}
+
+#[test]
+fn silence_that_is_ignored_is_never_asked_about() {
+    let fixture = Fixture::of(json!({ "conversation": { "silence": { "mode": "Ignore", "afterSeconds": 20 } } }));
+    assert_eq!(fixture.settings()["SOFIA_PHONE_SILENCE_SECONDS"], "0");
+}
+
+#[test]
+fn audio_is_recorded_only_where_it_is_asked_for() {
+    let audio =
+        |records: Value| Fixture::of(json!({ "records": records })).settings()["SOFIA_PHONE_RECORD_AUDIO"].clone();
+    assert_eq!(audio(Value::Null), "false");
+    assert_eq!(audio(json!({ "url": "https://records.example.com" })), "false");
+    assert_eq!(audio(json!({ "url": "https://records.example.com", "audio": "Included" })), "true");
+}
+
+#[test]
+fn every_secret_setting_is_a_file_of_the_mounted_volume() {
+    let fixture = Fixture::example("full.yaml");
+    let volumes = fixture.template(Component::DataPlane).spec.expect("a pod has a spec").volumes.expect("volumes");
+    let sources = volumes.into_iter().find_map(|volume| volume.projected?.sources).expect("a projected volume");
+    let secrets = sources.into_iter().filter_map(|source| source.secret);
+    let files: BTreeSet<_> = secrets
+        .flat_map(|secret| secret.items.expect("single keys are mounted"))
+        .map(|item| format!("/etc/sofia-phone/secrets/{}", item.path))
+        .collect();
+    let settings = fixture.settings();
+    let named = settings.iter().filter(|(name, _)| name.ends_with("_FILE")).map(|(_, path)| path.clone());
+    assert_eq!(named.collect::<BTreeSet<_>>(), files);
+    assert_eq!(files.len(), 6, "calls, pods, three stages and records: {files:?}");
+}

@@ -1,0 +1,124 @@
+//! Writes what a VoiceTrunk has become into its status, when that differs from what stands there. What it has become is derived elsewhere.
+
+use std::time::{Duration, Instant};
+
+use kube::{
+    Api, Client,
+    api::{DynamicObject, Patch, PatchParams},
+    core::{ApiResource, Resource as _},
+};
+use serde_json::json;
+use sofia_crds::{VoiceTrunk, VoiceTrunkStatus};
+
+use super::{apply::Failure, build::labels, memory::Reported, status::Problem, stores::TrunkKey};
+
+/// Whether a status has to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Difference {
+    None,
+    /// Only the sums of calls differ.
+    Totals,
+    Some,
+}
+
+fn difference(now: Option<&VoiceTrunkStatus>, then: &VoiceTrunkStatus) -> Difference {
+    let Some(now) = now else { return Difference::Some };
+    if now == then {
+        return Difference::None;
+    }
+    let with_totals = VoiceTrunkStatus { sessions: then.sessions, ..now.clone() };
+    if now.sessions.is_some() && with_totals == *then { Difference::Totals } else { Difference::Some }
+}
+
+/// The status as it stands: by the watch, or as it was last written while the watch has not brought that yet.
+pub fn standing<'a>(
+    trunk: Option<&str>,
+    watched: Option<&'a VoiceTrunkStatus>,
+    reported: Option<&'a Reported>,
+) -> Option<&'a VoiceTrunkStatus> {
+    match reported {
+        Some(reported) if reported.before.as_deref() == trunk => Some(&reported.status),
+        _ => watched,
+    }
+}
+
+/// Which trunk's status, and in which state the watch shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The trunk.
+    pub trunk: &'a TrunkKey,
+    /// Its uid.
+    pub uid: &'a str,
+    /// Its resource version.
+    pub version: Option<&'a str>,
+}
+
+/// Writes the status if it differs from the one that stands; sums of calls alone at most once in `totals_interval`. Whether it wrote.
+pub async fn report(
+    client: &Client,
+    subject: Subject<'_>,
+    standing: Option<&VoiceTrunkStatus>,
+    status: VoiceTrunkStatus,
+    reported: &mut Option<Reported>,
+    totals_interval: Duration,
+) -> Result<bool, Option<Problem>> {
+    let recent = reported.as_ref().is_some_and(|reported| reported.at.elapsed() < totals_interval);
+    match difference(standing, &status) {
+        Difference::None => return Ok(false),
+        Difference::Totals if recent => return Ok(false),
+        Difference::Totals | Difference::Some => {}
+    }
+    let Subject { trunk, uid, version } = subject;
+    let resource = ApiResource::erase::<VoiceTrunk>(&());
+    // Without its type: the answer is read even when the spec doesn't parse.
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &trunk.namespace, &resource);
+    let body = json!({
+        "apiVersion": VoiceTrunk::api_version(&()),
+        "kind": VoiceTrunk::kind(&()),
+        // The uid: the status is not written to another trunk that took the name.
+        "metadata": { "name": trunk.name, "namespace": trunk.namespace, "uid": uid },
+        "status": status,
+    });
+    let parameters = PatchParams::apply(labels::MANAGER).force();
+    match api.patch_status(&trunk.name, &parameters, &Patch::Apply(&body)).await {
+        Ok(_) => {
+            *reported = Some(Reported { before: version.map(str::to_owned), status, at: Instant::now() });
+            Ok(true)
+        }
+        // The trunk is gone, or another one has its name.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+        Err(error) => Err(Failure::new("write the status".to_owned(), error).problem()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sofia_crds::status::SessionTotals;
+
+    use super::*;
+
+    fn status(active: u32, replicas: u32) -> VoiceTrunkStatus {
+        VoiceTrunkStatus {
+            replicas,
+            sessions: Some(SessionTotals { active, capacity: 10 }),
+            ..VoiceTrunkStatus::default()
+        }
+    }
+
+    #[test]
+    fn sums_of_calls_alone_are_told_apart_from_what_matters_at_once() {
+        assert_eq!(difference(None, &status(0, 1)), Difference::Some);
+        assert_eq!(difference(Some(&status(1, 1)), &status(1, 1)), Difference::None);
+        assert_eq!(difference(Some(&status(1, 1)), &status(2, 1)), Difference::Totals);
+        assert_eq!(difference(Some(&status(1, 1)), &status(2, 2)), Difference::Some);
+    }
+
+    #[test]
+    fn what_was_written_stands_until_the_watch_shows_another_version() {
+        let reported = Reported { before: Some("7".to_owned()), status: status(2, 2), at: Instant::now() };
+        let old = status(1, 1);
+        assert_eq!(standing(Some("7"), Some(&old), Some(&reported)), Some(&reported.status));
+        assert_eq!(standing(Some("8"), Some(&old), Some(&reported)), Some(&old));
+        assert_eq!(standing(Some("8"), None, None), None);
+    }
+}

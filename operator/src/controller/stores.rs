@@ -1,0 +1,360 @@
+//! What is known of the cluster from its watches, by trunk, in as few bytes as the passes need. Asks no cluster, decides nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec},
+        core::v1::{Container, Node, Pod, PodSpec, PodTemplateSpec},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{
+    ResourceExt as _,
+    core::DeserializeGuard,
+    runtime::{reflector, watcher},
+};
+use sofia_crds::VoiceTrunk;
+
+use super::build::{
+    kind::Kind,
+    labels::{self, Component},
+};
+use crate::fleet::view;
+
+/// A VoiceTrunk, or what is left of one that doesn't parse.
+pub type Guarded = DeserializeGuard<VoiceTrunk>;
+
+/// Which trunk: objects of the same trunk have the same key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrunkKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl TrunkKey {
+    /// The key of a trunk by its metadata; nothing without namespace or name, which no object from an API server lacks.
+    pub fn of(metadata: &ObjectMeta) -> Option<Self> {
+        Some(Self { namespace: metadata.namespace.clone()?, name: metadata.name.clone()? })
+    }
+}
+
+impl fmt::Display for TrunkKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The trunk that an object belongs to: that of its controller, or of its label when somebody took the owner reference away.
+fn trunk_of(metadata: &ObjectMeta) -> Option<TrunkKey> {
+    let owner = controller_of(metadata).map(|(name, _)| name);
+    let name = owner.or_else(|| metadata.labels.as_ref()?.get(labels::INSTANCE).map(String::as_str))?;
+    Some(TrunkKey { namespace: metadata.namespace.clone()?, name: name.to_owned() })
+}
+
+/// Name and uid of the VoiceTrunk that controls an object.
+pub(super) fn controller_of(metadata: &ObjectMeta) -> Option<(&str, &str)> {
+    let owners = metadata.owner_references.iter().flatten();
+    owners
+        .filter(|owner| owner.controller == Some(true) && owner.kind == "VoiceTrunk")
+        .find(|owner| owner.api_version.starts_with("sofia-phone.io/"))
+        .map(|owner| (owner.name.as_str(), owner.uid.as_str()))
+}
+
+/// An object that the operator made, as far as its metadata tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedObject {
+    /// Its uid.
+    pub uid: String,
+    /// Uid of the VoiceTrunk that controls it.
+    pub owner: Option<String>,
+    /// What tells this state of it from the next.
+    pub stamp: u64,
+    /// Hash of what was last applied.
+    pub applied_hash: Option<String>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}
+
+impl OwnedObject {
+    /// Takes what matters from an object's metadata.
+    pub fn of(kind: Kind, metadata: &ObjectMeta) -> Self {
+        Self {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            owner: controller_of(metadata).map(|(_, uid)| uid.to_owned()),
+            stamp: stamp(kind, metadata),
+            applied_hash: metadata.annotations.as_ref().and_then(|all| all.get(labels::APPLIED_HASH)).cloned(),
+            deleting: metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+/// What tells one state of an object from the next: its uid, the version of its content, and the metadata that don't count in
+/// `metadata.generation`.
+pub fn stamp(kind: Kind, metadata: &ObjectMeta) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    metadata.uid.hash(&mut hasher);
+    match metadata.generation.filter(|_| kind.has_generation()) {
+        Some(generation) => generation.hash(&mut hasher),
+        None => metadata.resource_version.hash(&mut hasher),
+    }
+    metadata.labels.hash(&mut hasher);
+    // Counted up by the Deployment's controller at each rollout.
+    let annotations = metadata.annotations.iter().flatten();
+    annotations.filter(|(key, _)| *key != "deployment.kubernetes.io/revision").for_each(|pair| pair.hash(&mut hasher));
+    for owner in metadata.owner_references.iter().flatten() {
+        (&owner.uid, owner.controller).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// A Deployment without what nobody here reads: its pods' spec.
+pub fn strip_deployment(deployment: &Deployment) -> Arc<Deployment> {
+    let spec = deployment.spec.as_ref().map(|spec| DeploymentSpec {
+        replicas: spec.replicas,
+        template: PodTemplateSpec {
+            metadata: spec
+                .template
+                .metadata
+                .as_ref()
+                .map(|metadata| ObjectMeta { annotations: metadata.annotations.clone(), ..ObjectMeta::default() }),
+            spec: None,
+        },
+        ..DeploymentSpec::default()
+    });
+    let metadata = ObjectMeta {
+        name: deployment.metadata.name.clone(),
+        namespace: deployment.metadata.namespace.clone(),
+        uid: deployment.metadata.uid.clone(),
+        generation: deployment.metadata.generation,
+        ..ObjectMeta::default()
+    };
+    Arc::new(Deployment { metadata, spec, status: deployment.status.clone() })
+}
+
+/// A pod without what nobody here reads: most of its spec, and the metadata of others.
+pub fn strip_pod(pod: &Pod) -> Arc<Pod> {
+    const READ: [&str; 3] = [labels::CONFIGURATION_HASH, labels::DRAINING_SINCE, labels::POD_DELETION_COST];
+    let spec = pod.spec.as_ref().map(|spec| PodSpec {
+        node_name: spec.node_name.clone(),
+        containers: spec
+            .containers
+            .iter()
+            .map(|container| Container {
+                name: container.name.clone(),
+                image: container.image.clone(),
+                ..Container::default()
+            })
+            .collect(),
+        ..PodSpec::default()
+    });
+    let annotations = pod.annotations().iter().filter(|(key, _)| READ.contains(&key.as_str()));
+    let metadata = ObjectMeta {
+        name: pod.metadata.name.clone(),
+        namespace: pod.metadata.namespace.clone(),
+        uid: pod.metadata.uid.clone(),
+        labels: pod.metadata.labels.clone(),
+        annotations: Some(annotations.map(|(key, value)| (key.clone(), value.clone())).collect()),
+        creation_timestamp: pod.metadata.creation_timestamp.clone(),
+        deletion_timestamp: pod.metadata.deletion_timestamp.clone(),
+        ..ObjectMeta::default()
+    };
+    Arc::new(Pod { metadata, spec, status: pod.status.clone() })
+}
+
+/// Whether a pod is of this part of its trunk.
+pub fn is_of(pod: &Pod, component: Component) -> bool {
+    pod.labels().get(labels::COMPONENT).is_some_and(|name| name == component.as_str())
+}
+
+/// Objects of one kind, by trunk and name.
+#[derive(Debug)]
+pub struct ByTrunk<V> {
+    objects: RwLock<HashMap<TrunkKey, BTreeMap<String, V>>>,
+}
+
+impl<V> Default for ByTrunk<V> {
+    fn default() -> Self {
+        Self { objects: RwLock::default() }
+    }
+}
+
+impl<V: Clone + PartialEq> ByTrunk<V> {
+    /// A trunk's objects by name.
+    pub fn of(&self, trunk: &TrunkKey) -> BTreeMap<String, V> {
+        self.read().get(trunk).cloned().unwrap_or_default()
+    }
+
+    /// One object of a trunk.
+    pub fn get(&self, trunk: &TrunkKey, name: &str) -> Option<V> {
+        self.read().get(trunk)?.get(name).cloned()
+    }
+
+    /// The trunks that have an object of which `test` is true.
+    pub fn trunks_with(&self, test: impl Fn(&V) -> bool) -> BTreeSet<TrunkKey> {
+        let objects = self.read();
+        objects.iter().filter(|(_, all)| all.values().any(&test)).map(|(trunk, _)| trunk.clone()).collect()
+    }
+
+    /// Enters an object as it is now; whether that is news.
+    pub fn put(&self, trunk: &TrunkKey, name: &str, value: V) -> bool {
+        let mut objects = self.write();
+        let all = objects.entry(trunk.clone()).or_default();
+        let news = all.get(name) != Some(&value);
+        all.insert(name.to_owned(), value);
+        news
+    }
+
+    /// Strikes an object out; whether it was known.
+    pub fn remove(&self, trunk: &TrunkKey, name: &str) -> bool {
+        let mut objects = self.write();
+        let Some(all) = objects.get_mut(trunk) else { return false };
+        let known = all.remove(name).is_some();
+        if all.is_empty() {
+            objects.remove(trunk);
+        }
+        known
+    }
+
+    /// Takes a complete list for what there is; tells the trunks for which it is news.
+    pub fn replace(&self, list: HashMap<TrunkKey, BTreeMap<String, V>>) -> BTreeSet<TrunkKey> {
+        let mut objects = self.write();
+        let known = std::mem::replace(&mut *objects, list);
+        let differs = |trunk: &&TrunkKey| known.get(*trunk) != objects.get(*trunk);
+        known.keys().chain(objects.keys()).filter(differs).cloned().collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<TrunkKey, BTreeMap<String, V>>> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<TrunkKey, BTreeMap<String, V>>> {
+        self.objects.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A complete list on its way: what a watch brings between [`watcher::Event::Init`] and [`watcher::Event::InitDone`].
+#[derive(Debug)]
+pub struct Listing<V> {
+    list: HashMap<TrunkKey, BTreeMap<String, V>>,
+}
+
+impl<V> Default for Listing<V> {
+    fn default() -> Self {
+        Self { list: HashMap::new() }
+    }
+}
+
+impl<V: Clone + PartialEq> Listing<V> {
+    /// Brings an event of a watch into `store`; `read` takes what matters from an object. Tells the trunks for which it is news.
+    pub fn enter<K>(
+        &mut self,
+        store: &ByTrunk<V>,
+        event: watcher::Event<K>,
+        read: impl Fn(&K) -> Option<V>,
+    ) -> BTreeSet<TrunkKey>
+    where
+        K: kube::Resource,
+    {
+        match event {
+            watcher::Event::Init => self.list.clear(),
+            watcher::Event::InitApply(object) => {
+                if let (Some(trunk), Some(value)) = (trunk_of(object.meta()), read(&object)) {
+                    self.list.entry(trunk).or_default().insert(object.name_any(), value);
+                }
+            }
+            watcher::Event::InitDone => return store.replace(std::mem::take(&mut self.list)),
+            watcher::Event::Apply(object) => {
+                if let (Some(trunk), Some(value)) = (trunk_of(object.meta()), read(&object)) {
+                    let news = store.put(&trunk, &object.name_any(), value);
+                    return news.then_some(trunk).into_iter().collect();
+                }
+            }
+            watcher::Event::Delete(object) => {
+                if let Some(trunk) = trunk_of(object.meta()) {
+                    let news = store.remove(&trunk, &object.name_any());
+                    return news.then_some(trunk).into_iter().collect();
+                }
+            }
+        }
+        BTreeSet::new()
+    }
+}
+
+/// Names of the nodes that are cordoned or about to go away. Others are not kept.
+#[derive(Debug, Default)]
+pub struct Nodes {
+    leaving: RwLock<Arc<BTreeSet<String>>>,
+}
+
+impl Nodes {
+    /// The nodes that go.
+    pub fn leaving(&self) -> Arc<BTreeSet<String>> {
+        Arc::clone(&self.leaving.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Brings an event of the watch in, with `listing` for a complete list on its way; tells the nodes for which it is news.
+    pub fn enter(&self, listing: &mut BTreeSet<String>, event: watcher::Event<Node>) -> BTreeSet<String> {
+        let known = self.leaving();
+        let mut leaving = BTreeSet::clone(&known);
+        match event {
+            watcher::Event::Init => listing.clear(),
+            watcher::Event::InitApply(node) if view::is_leaving(&node) => {
+                listing.insert(node.name_any());
+            }
+            watcher::Event::InitApply(_) => {}
+            watcher::Event::InitDone => leaving = std::mem::take(listing),
+            watcher::Event::Apply(node) if view::is_leaving(&node) => {
+                leaving.insert(node.name_any());
+            }
+            watcher::Event::Apply(node) | watcher::Event::Delete(node) => {
+                leaving.remove(&node.name_any());
+            }
+        }
+        let news: BTreeSet<String> = known.symmetric_difference(&leaving).cloned().collect();
+        if !news.is_empty() {
+            *self.leaving.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(leaving);
+        }
+        news
+    }
+}
+
+/// Everything that is known of the cluster.
+#[derive(Debug)]
+pub struct Stores {
+    /// The trunks.
+    pub trunks: reflector::Store<Guarded>,
+    /// What the operator made, by kind.
+    pub owned: BTreeMap<Kind, ByTrunk<OwnedObject>>,
+    /// The trunks' Deployments, stripped.
+    pub deployments: ByTrunk<Arc<Deployment>>,
+    /// The trunks' pods, stripped.
+    pub pods: ByTrunk<Arc<Pod>>,
+    /// The nodes that go.
+    pub nodes: Nodes,
+}
+
+impl Stores {
+    /// Empty ones, for the kinds that the cluster knows.
+    pub fn new(trunks: reflector::Store<Guarded>, kinds: &[Kind]) -> Self {
+        Self {
+            trunks,
+            owned: kinds.iter().map(|kind| (*kind, ByTrunk::default())).collect(),
+            deployments: ByTrunk::default(),
+            pods: ByTrunk::default(),
+            nodes: Nodes::default(),
+        }
+    }
+
+    /// An object that the operator made for a trunk.
+    pub fn owned(&self, trunk: &TrunkKey, kind: Kind, name: &str) -> Option<OwnedObject> {
+        self.owned.get(&kind)?.get(trunk, name)
+    }
+}

@@ -1,0 +1,24 @@
+//! A trunk's data-plane pods as a fleet: what they say of themselves, how many there shall be, which one goes and when.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | the decision, and the order in which a pod goes | [`decide`] |
+//! | how many pods the calls ask for | [`wish`] |
+//! | why a number that jitters moves no pod | [`stabilize`] |
+//! | pods on nodes that are going away | [`leaving`] |
+//! | which pods the replicas may be lowered by | [`removal`] |
+//! | what is known of the fleet, from Kubernetes' objects | [`view`] |
+//! | the pods' own figures, and telling them to drain | [`scrape`] |
+//! | a day of calls against a model of Kubernetes | [`simulation`] |
+
+pub mod decide;
+pub mod leaving;
+pub mod removal;
+pub mod scrape;
+pub mod simulation;
+pub mod stabilize;
+pub mod view;
+pub mod wish;
+
+#[cfg(test)]
+mod properties;

@@ -1,0 +1,195 @@
+//! What becomes of a call.
+//!
+//! - `edge` is where calls from outside arrive. It is the only context that a caller reaches.
+//! - `edge-after` is where the caller's leg goes on when a pod's leg has ended. No profile and no number leads there, so
+//!   nobody can dial into the middle of it.
+//! - `agent` is the pod's leg.
+//! - `transfer` is where a pod sends a caller (`uuid_transfer`). Nothing else leads there: it is the way to calls that cost.
+//!
+//! What a caller says (dialled number, names, SIP headers) is in no action's data before it was held against [`DIALLED`].
+
+use sofia_crds::spec::Srtp;
+
+use super::error::RenderError;
+use super::xml::Element;
+use super::{
+    AFTER_CONTEXT, AGENT_CONTEXT, AGENT_SIP_PORT, ATTEMPTS, DRAINING_VARIABLE, EDGE_CONTEXT, LOOPBACK, SwitchConfig,
+    TRANSFER_CONTEXT, check, gateways,
+};
+
+/// What a dialled number may consist of: digits, letters and marks that mean nothing in a dial string. `\z` and not `$`, which
+/// in PCRE holds before a last line end too.
+const DIALLED: &str = r"^[0-9A-Za-z+*#._-]{1,64}\z";
+/// What an agent may call outside: a number or a name at a PBX, never an address.
+const OUTSIDE: &str = r"^\+?[0-9A-Za-z*#][0-9A-Za-z*#._-]{0,62}\z";
+/// How often the name of the ESL Service stands in one attempt: each is looked up and balanced anew, so each try may be
+/// another pod.
+const HOSTS_PER_ATTEMPT: usize = 3;
+/// Without RTP for so long, a pod is taken for lost.
+const MEDIA_TIMEOUT_MS: u32 = 1500;
+/// A pod that takes the connection and does not answer within this time is left.
+const LEG_TIMEOUT_SECONDS: u32 = 3;
+/// When a refused caller's switch may try again.
+const RETRY_AFTER_SECONDS: u32 = 30;
+
+pub(super) fn contexts(config: &SwitchConfig<'_>) -> Result<[Element; 4], RenderError> {
+    check::word("the ESL token", config.esl_token.expose())?;
+    Ok([edge(config)?, after(config), agent(config)?, transfer(config)?])
+}
+
+fn edge(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
+    let mut call = Element::named("extension", "call").child(dialled(DIALLED));
+    let mut chosen = Element::new("condition");
+    if let Some(pattern) = numbers(config)? {
+        chosen = dialled(pattern);
+    }
+    chosen = action(chosen, "set", "sofia_phone_dialed=${destination_number}");
+    chosen = action(chosen, "set", "continue_on_fail=true");
+    chosen = action(chosen, "set", "hangup_after_bridge=false");
+    // Else the caller's own X- headers would go along, to the pod and to a carrier.
+    chosen = action(chosen, "set", "sip_copy_custom_headers=false");
+    let security = match config.free_switch.srtp {
+        Srtp::Disabled => "forbidden",
+        Srtp::Optional => "optional",
+        Srtp::Required => "mandatory",
+    };
+    chosen = action(chosen, "set", format!("rtp_secure_media_inbound={security}"));
+    call = call.child(attempt(chosen, 1, config));
+    let unknown = refusal(dialled(DIALLED), "404", "UNALLOCATED_NUMBER");
+    let malformed = refusal(Element::new("condition"), "484", "INVALID_NUMBER_FORMAT");
+    let draining =
+        Element::new("condition").with("field", format!("${{{DRAINING_VARIABLE}}}")).with("expression", "^true$");
+    Ok(context(EDGE_CONTEXT)
+        .comment("set by what ends this FreeSWITCH: no new calls, those that are up go on")
+        .child(Element::named("extension", "draining").child(later(draining)))
+        .comment(
+            "whatever the numbers are, no comma or bracket is let through: what is dialled ends up in a dial string",
+        )
+        .child(call)
+        .child(Element::named("extension", "no-such-number").child(unknown))
+        .child(Element::named("extension", "no-number").child(malformed)))
+}
+
+/// The numbers that are taken as one expression; `None` for all. The echo number is one of them whether it is listed or not.
+fn numbers(config: &SwitchConfig<'_>) -> Result<Option<String>, RenderError> {
+    check::echo_number("spec.echoNumber", config.echo_number)?;
+    for (at, pattern) in config.numbers.iter().enumerate() {
+        check::number_pattern(&format!("spec.numbers[{at}]"), pattern)?;
+    }
+    if config.numbers.is_empty() {
+        return Ok(None);
+    }
+    let mut alternatives: Vec<String> = config.numbers.iter().map(|pattern| format!("(?:{pattern})")).collect();
+    if !config.echo_number.is_empty() {
+        alternatives.push(config.echo_number.replace('+', r"\+").replace('*', r"\*"));
+    }
+    Ok(Some(format!("^(?:{})$", alternatives.join("|"))))
+}
+
+fn after(config: &SwitchConfig<'_>) -> Element {
+    let was_answered = Element::new("condition").with("field", "${bridge_hangup_cause}").with("expression", "^[A-Z]");
+    let was_answered = was_answered.child(
+        Element::new("action")
+            .with("application", "set")
+            .with("data", "sofia_phone_answered=true")
+            .with("inline", true),
+    );
+    let mut context = context(AFTER_CONTEXT)
+        .child(Element::named("extension", "answered").with("continue", true).child(was_answered))
+        .comment("on purpose: by the pod or by the caller")
+        .child(
+            Element::named("extension", "over").child(
+                dialled(r"^ended-\d-(NORMAL_CLEARING|ORIGINATOR_CANCEL)$")
+                    .child(Element::new("action").with("application", "hangup")),
+            ),
+        )
+        .comment("refused by a pod, for good; a caller who was talking already may fare better with another pod")
+        .child(refused("too-many-calls", "CALL_REJECTED", "486", "USER_BUSY"))
+        .child(refused("no-common-codec", "INCOMPATIBLE_DESTINATION", "488", "INCOMPATIBLE_DESTINATION"))
+        .comment("a pod was lost, or none answered, while the caller is still here: the next one takes over");
+    for number in 2..=ATTEMPTS {
+        let mut again = dialled(format!("^ended-{}-", number - 1));
+        for name in ["originate_failed_cause", "bridge_hangup_cause"] {
+            again = action(again, "unset", name);
+        }
+        context = context
+            .child(Element::named("extension", format!("attempt-{number}")).child(attempt(again, number, config)));
+    }
+    context
+        .comment("nobody is left: the caller's own switch may try again later")
+        .child(Element::named("extension", "full").child(later(dialled("^ended-"))))
+}
+
+fn refused(name: &'static str, cause: &'static str, status: &'static str, hangup: &'static str) -> Element {
+    let unanswered = Element::new("condition").with("field", "${sofia_phone_answered}").with("expression", "^$");
+    Element::named("extension", name)
+        .child(dialled(format!("^ended-\\d-{cause}$")))
+        .child(refusal(unanswered, status, hangup))
+}
+
+/// A bridge to a pod, and where the caller's leg goes on. At most one of the two causes is set then: the first by a bridge that
+/// failed, the second by one that ended.
+fn attempt(condition: Element, number: u32, config: &SwitchConfig<'_>) -> Element {
+    let variables = [
+        format!("media_timeout={MEDIA_TIMEOUT_MS}"),
+        format!("leg_timeout={LEG_TIMEOUT_SECONDS}"),
+        "rtp_secure_media=forbidden".to_owned(),
+        "sip_h_X-Call-UUID=${uuid}".to_owned(),
+        format!("sip_h_X-Attempt={number}"),
+        format!("sip_h_X-Sofia-Token={}", config.esl_token.expose()),
+    ];
+    let bridge =
+        format!("[{}]sofia/{AGENT_CONTEXT}/${{sofia_phone_dialed}}@{LOOPBACK}:{AGENT_SIP_PORT}", variables.join(","));
+    let next = format!("ended-{number}-${{originate_failed_cause}}${{bridge_hangup_cause}} XML {AFTER_CONTEXT}");
+    action(action(condition, "bridge", bridge), "transfer", next)
+}
+
+fn agent(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
+    check::host("the ESL Service", config.esl_host)?;
+    if config.esl_port == 0 {
+        return Err(RenderError::new("the ESL Service's port", "a port from 1 to 65535"));
+    }
+    let pod = format!("{}:{}", config.esl_host, config.esl_port);
+    let socket = format!("{} async full", vec![pod; HOSTS_PER_ATTEMPT].join("|"));
+    let condition = action(Element::new("condition"), "socket", socket);
+    let condition = action(condition, "hangup", "NORMAL_TEMPORARY_FAILURE");
+    Ok(context(AGENT_CONTEXT)
+        .comment("a pod that is full or draining has no open port: the next try may find another one")
+        .child(Element::named("extension", "pod").child(condition)))
+}
+
+fn transfer(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
+    let mut transfer = context(TRANSFER_CONTEXT);
+    if let Some(gateway) = gateways::first(config)? {
+        let mut outside = dialled(OUTSIDE);
+        outside = action(outside, "set", "hangup_after_bridge=true");
+        outside = action(outside, "set", "continue_on_fail=false");
+        outside = action(outside, "bridge", format!("sofia/gateway/{gateway}/${{destination_number}}"));
+        transfer = transfer.child(Element::named("extension", "outside").child(outside));
+    }
+    let nowhere = action(Element::new("condition"), "hangup", "NO_ROUTE_DESTINATION");
+    Ok(transfer.child(Element::named("extension", "nowhere").child(nowhere)))
+}
+
+fn context(name: &'static str) -> Element {
+    Element::named("context", name)
+}
+
+fn dialled(expression: impl Into<super::xml::Value>) -> Element {
+    Element::new("condition").with("field", "destination_number").with("expression", expression)
+}
+
+fn action(condition: Element, application: &'static str, data: impl Into<super::xml::Value>) -> Element {
+    condition.child(Element::new("action").with("application", application).with("data", data))
+}
+
+/// Refused for now: the caller's own switch may try again.
+fn later(condition: Element) -> Element {
+    let told = action(condition, "set", format!("sip_rh_Retry-After={RETRY_AFTER_SECONDS}"));
+    refusal(told, "503", "NORMAL_TEMPORARY_FAILURE")
+}
+
+/// The status reaches a caller who was not answered, the cause everyone.
+fn refusal(condition: Element, status: &'static str, cause: &'static str) -> Element {
+    action(action(condition, "respond", status), "hangup", cause)
+}

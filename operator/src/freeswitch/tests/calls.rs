@@ -1,0 +1,257 @@
+//! Whole calls through a switch that was started from the rendered configuration, to pods that are only good for tests.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use switchsim::pod::{Behaviour, PodCall, TestPod};
+use switchsim::{CallOutcome, CallPlan, Cause, EndedBy, Happening, Switch, SwitchBuilder};
+
+use super::Given;
+use crate::freeswitch::DRAINING_VARIABLE;
+
+const SOON: Duration = Duration::from_secs(10);
+const ESL: &str = "main-esl.default.svc:8084";
+const RETRY_AFTER: &str = "Retry-After";
+
+/// A switch that finds the pods' Service at `esl`.
+pub(super) fn switch(given: &Given, esl: &str) -> Switch {
+    SwitchBuilder::from_xml(given.render().unwrap())
+        .with_variable("local_ip_v4", "127.0.0.1")
+        .with_host_alias(ESL, esl)
+        .start()
+        .unwrap()
+}
+
+/// A trunk that takes calls from [`plan`]'s carrier.
+fn with_carrier(mut given: Given) -> Given {
+    given.free_switch.allowed_peers.push("192.168.0.0/16".to_owned());
+    given
+}
+
+/// A call from a carrier within the private ranges, which are allowed unless the spec says otherwise.
+pub(super) fn plan(number: &str) -> CallPlan {
+    CallPlan::new(number).network_addr("192.168.1.5")
+}
+
+async fn pod(behaviour: Behaviour) -> TestPod {
+    TestPod::start("127.0.0.1:0", behaviour).await.unwrap()
+}
+
+async fn first_call(pod: &TestPod) -> PodCall {
+    pod.call(0, SOON).await.expect("a call")
+}
+
+/// An address where nobody listens: free a moment ago.
+pub(super) fn nobody() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn hang_up(cause: &str) -> String {
+    format!("connect\n\nsendmsg\ncall-command: hangup\nhangup-cause: {cause}\n\n")
+}
+
+/// What the dialplan bridged to, in order.
+pub(super) fn bridges(outcome: &CallOutcome) -> Vec<&str> {
+    let bridges = outcome.timeline.iter().filter_map(|event| match &event.what {
+        Happening::Action { application, data } if application == "bridge" => Some(data.as_str()),
+        _ => None,
+    });
+    bridges.collect()
+}
+
+#[tokio::test]
+async fn a_call_is_answered_by_a_pod_that_is_shown_the_token() {
+    let pod = pod(Behaviour::Echo).await;
+    let call = switch(&Given::minimal(), pod.address()).dial(plan("+493012345").from("+15550007"));
+    call.answered(SOON).await.unwrap();
+    let seen = first_call(&pod).await;
+    assert_eq!(seen.header("variable_sip_h_X-Sofia-Token").as_deref(), Some("not-a-real-token"));
+    assert_eq!(seen.header("variable_sip_h_X-Call-UUID"), Some(call.uuid()));
+    assert_eq!(seen.header("variable_sip_h_X-Attempt").as_deref(), Some("1"));
+    assert_eq!(seen.header("Caller-Destination-Number").as_deref(), Some("%2B493012345"));
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!((outcome.sip_status, outcome.attempts, outcome.ended_by), (200, 1, EndedBy::Caller));
+}
+
+#[tokio::test]
+async fn the_token_is_not_among_what_the_callers_side_is_sent() {
+    let outcome = switch(&Given::minimal(), &nobody()).call(plan("1")).await;
+    assert_eq!(outcome.sip_status, 503);
+    assert!(
+        outcome.sip_headers.iter().all(|(name, value)| name == RETRY_AFTER && value == "30"),
+        "{:?}",
+        outcome.sip_headers
+    );
+}
+
+#[tokio::test]
+async fn a_switch_that_is_drained_takes_no_new_calls_and_keeps_those_it_has_from_pod_to_pod() {
+    let pod = pod(Behaviour::Tone).await;
+    let switch = switch(&Given::minimal(), pod.address());
+    let call = switch.dial(plan("15550100"));
+    call.answered(SOON).await.unwrap();
+    assert!(switch.api(&format!("global_setvar {DRAINING_VARIABLE}=true")).starts_with("+OK"));
+    let refused = switch.call(plan("15550100")).await;
+    assert_eq!((refused.sip_status, refused.attempts), (503, 0));
+    assert_eq!(refused.sip_headers[RETRY_AFTER], "30");
+    first_call(&pod).await.close();
+    call.wait_until("another pod", SOON, |call| call.legs.len() == 2).await.unwrap();
+    call.hang_up();
+    assert_eq!(call.outcome().await.ended_by, EndedBy::Caller);
+}
+
+#[tokio::test]
+async fn a_caller_whose_pod_is_lost_goes_on_with_another_one() {
+    let pod = pod(Behaviour::Tone).await;
+    let call = switch(&Given::minimal(), pod.address()).dial(plan("15550100"));
+    call.agent_speaks(SOON).await.unwrap();
+    first_call(&pod).await.close();
+    call.wait_until("a takeover", SOON, |call| call.legs.len() == 2 && call.legs[1].received > 0).await.unwrap();
+    let next = pod.call(1, SOON).await.unwrap();
+    assert_eq!(next.header("variable_sip_h_X-Attempt").as_deref(), Some("2"));
+    assert_eq!(next.header("variable_sip_h_X-Call-UUID"), Some(call.uuid()));
+    assert_eq!(next.header("Caller-Destination-Number").as_deref(), Some("15550100"));
+    assert_eq!(next.header("variable_sip_h_X-Sofia-Token").as_deref(), Some("not-a-real-token"));
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!((outcome.attempts, outcome.ended_by), (2, EndedBy::Caller));
+}
+
+#[tokio::test]
+async fn a_caller_who_talks_is_not_cut_off_by_a_pods_refusal() {
+    let pod = pod(Behaviour::Tone).await;
+    let call = switch(&Given::minimal(), pod.address()).dial(plan("1"));
+    call.agent_speaks(SOON).await.unwrap();
+    first_call(&pod).await.send("sendmsg\ncall-command: hangup\nhangup-cause: CALL_REJECTED\n\n");
+    call.wait_until("a takeover", SOON, |call| call.legs.len() == 2 && call.legs[1].received > 0).await.unwrap();
+    call.hang_up();
+    assert_eq!(call.outcome().await.attempts, 2);
+}
+
+#[tokio::test]
+async fn with_every_pod_full_the_caller_gets_503_and_a_time_to_come_back() {
+    let switch = switch(&Given::minimal(), &nobody());
+    let outcome = switch.call(plan("15550100").wait_for_agent()).await;
+    assert_eq!((outcome.answered, outcome.sip_status, outcome.attempts), (false, 503, 5));
+    assert_eq!(outcome.sip_headers.get(RETRY_AFTER).map(String::as_str), Some("30"));
+    assert_eq!(outcome.cause, Cause::NORMAL_TEMPORARY_FAILURE);
+    assert_eq!(outcome.count(|what| matches!(what, Happening::EslRefused { .. })), 15);
+    assert!(switch.idle(SOON).await);
+}
+
+#[tokio::test]
+async fn an_answered_caller_whom_no_pod_takes_over_is_hung_up_with_a_failure() {
+    let pod = pod(Behaviour::Tone).await;
+    let call = switch(&Given::minimal(), pod.address()).dial(plan("1"));
+    call.agent_speaks(SOON).await.unwrap();
+    pod.kill();
+    let outcome = call.outcome().await;
+    assert_eq!((outcome.answered, outcome.attempts, outcome.ended_by), (true, 5, EndedBy::Switch));
+    assert_eq!(outcome.cause, Cause::NORMAL_TEMPORARY_FAILURE);
+}
+
+#[tokio::test]
+async fn a_pods_wilful_end_is_final() {
+    for (cause, status, ended) in [
+        ("CALL_REJECTED", 486, "USER_BUSY"),
+        ("INCOMPATIBLE_DESTINATION", 488, "INCOMPATIBLE_DESTINATION"),
+        ("NORMAL_CLEARING", 480, "NORMAL_CLEARING"),
+    ] {
+        let pod = pod(Behaviour::Hang).await;
+        let call = switch(&Given::minimal(), pod.address()).dial(plan("1"));
+        first_call(&pod).await.send(&hang_up(cause));
+        let outcome = call.outcome().await;
+        assert_eq!((outcome.attempts, outcome.sip_status, outcome.cause.name()), (1, status, ended), "{cause}");
+        assert_eq!(outcome.sip_headers.get(RETRY_AFTER), None);
+    }
+    let pod = pod(Behaviour::Echo).await;
+    let call = switch(&Given::minimal(), pod.address()).dial(plan("1"));
+    call.answered(SOON).await.unwrap();
+    first_call(&pod).await.send("sendmsg\ncall-command: hangup\nhangup-cause: NORMAL_CLEARING\n\n");
+    let outcome = call.outcome().await;
+    assert_eq!((outcome.attempts, outcome.cause, outcome.ended_by), (1, Cause::NORMAL_CLEARING, EndedBy::Switch));
+}
+
+#[tokio::test]
+async fn a_passing_failure_of_a_pod_leads_to_the_next_attempt() {
+    let pod = pod(Behaviour::Hang).await;
+    let call = switch(&Given::minimal(), pod.address()).dial(plan("1"));
+    first_call(&pod).await.send(&hang_up("NORMAL_TEMPORARY_FAILURE"));
+    assert!(pod.call(1, SOON).await.is_some());
+    call.hang_up();
+    call.outcome().await;
+}
+
+#[tokio::test]
+async fn only_the_trunks_numbers_and_the_echo_number_are_answered() {
+    let pod = pod(Behaviour::Echo).await;
+    let switch = switch(&with_carrier(Given::full()), pod.address());
+    for number in ["+493012345", "100", "200", "*99"] {
+        let call = switch.dial(plan(number));
+        call.answered(SOON).await.unwrap();
+        call.hang_up();
+        call.outcome().await;
+    }
+    for number in ["+4930", "+4930x", "493012345", "300", "1001", "x100", "99", "**99", "9999", "sales"] {
+        let outcome = switch.call(plan(number)).await;
+        assert_eq!((outcome.sip_status, outcome.attempts), (404, 0), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn only_allowed_peers_bring_calls() {
+    let mut given = Given::minimal();
+    given.free_switch.allowed_peers = vec!["203.0.113.0/24".to_owned(), "2001:db8::/32".to_owned()];
+    let switch = switch(&given, &nobody());
+    for (address, attempts) in
+        [("203.0.113.9", 5), ("2001:db8::9", 5), ("203.0.114.9", 0), ("10.0.0.1", 0), ("127.0.0.1", 0)]
+    {
+        let outcome = switch.call(plan("100").network_addr(address)).await;
+        assert_eq!(outcome.attempts, attempts, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_can_dial_into_the_middle_of_a_call() {
+    let pod = pod(Behaviour::Echo).await;
+    let switch = switch(&with_carrier(Given::full()), pod.address());
+    for number in ["ended-1-", "ended-2-MEDIA_TIMEOUT", "ended-5-NORMAL_CLEARING", "attempt-2"] {
+        let outcome = switch.call(plan(number)).await;
+        assert_eq!((outcome.sip_status, outcome.attempts), (404, 0), "{number}");
+    }
+    assert_eq!(pod.call_count(), 0);
+}
+
+#[tokio::test]
+async fn a_transfer_goes_out_through_the_first_gateway() {
+    let pod = pod(Behaviour::Mute).await;
+    let call = switch(&with_carrier(Given::full()), pod.address()).dial(plan("100"));
+    call.answered(SOON).await.unwrap();
+    let seen = first_call(&pod).await;
+    seen.send(&format!("api uuid_transfer {} +15559999 XML transfer\n\n", call.uuid()));
+    let outside = Happening::BridgedOutside { to: "sofia/gateway/carrier-a/+15559999".to_owned() };
+    call.wait_until("the gateway", SOON, |call| call.happened(|what| *what == outside)).await.unwrap();
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!(bridges(&outcome).last(), Some(&"sofia/gateway/carrier-a/+15559999"));
+}
+
+#[tokio::test]
+async fn a_transfer_to_what_is_no_number_or_without_a_gateway_ends_with_a_cause() {
+    for (given, destination) in [
+        (Given::minimal(), "+15559999"),
+        (Given::full(), "sip:anna@example.com"),
+        (Given::full(), "1@example.com"),
+        (Given::full(), "1,sofia/gateway/carrier-b/2"),
+        (Given::full(), "${uuid}"),
+    ] {
+        let pod = pod(Behaviour::Mute).await;
+        let call = switch(&with_carrier(given), pod.address()).dial(plan("100"));
+        call.answered(SOON).await.unwrap();
+        first_call(&pod).await.send(&format!("api uuid_transfer {} {destination} XML transfer\n\n", call.uuid()));
+        let outcome = call.outcome().await;
+        assert_eq!(outcome.cause, Cause::NO_ROUTE_DESTINATION, "{destination}");
+        assert_eq!(bridges(&outcome).len(), 1, "{destination}");
+    }
+}

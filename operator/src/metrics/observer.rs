@@ -1,0 +1,75 @@
+//! Counts what the controller does, and keeps the probes informed of whether it gets on. Decides nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{ApplyResult, DrainEnd, Metrics, ReconcileOutcome, TrunkFigures};
+use crate::controller::observe::{Observe, Outcome};
+use crate::controller::stores::TrunkKey;
+use crate::server::{Health, Stage};
+
+/// The controller's observer in a running operator.
+pub struct Observer {
+    /// Where it is counted.
+    pub metrics: Arc<Metrics>,
+    /// What the probes ask.
+    pub health: Arc<Health>,
+}
+
+impl Observe for Observer {
+    fn reconcile_started(&self) {
+        self.health.pass_began(Instant::now());
+    }
+
+    fn reconcile_finished(&self, duration: Duration, outcome: Outcome) {
+        self.health.pass_ended(Instant::now());
+        let outcome = match outcome {
+            Outcome::Unchanged => ReconcileOutcome::Unchanged,
+            Outcome::Changed => ReconcileOutcome::Changed,
+            Outcome::Problem => ReconcileOutcome::Problem,
+            Outcome::Failed => ReconcileOutcome::Failed,
+        };
+        self.metrics.reconciled(outcome, duration);
+    }
+
+    fn error(&self, reason: &str) {
+        self.metrics.problem_met(reason);
+    }
+
+    fn watch_failed(&self, kind: &str) {
+        self.metrics.watch_failed(kind);
+    }
+
+    fn queue_depth(&self, trunks: usize) {
+        self.health.queue_is(trunks, Instant::now());
+        self.metrics.queue_is(trunks);
+    }
+
+    fn lists_complete(&self) {
+        self.health.enters(Stage::Leading);
+    }
+
+    fn applied(&self, kind: &str, result: ApplyResult) {
+        self.metrics.applied(kind, result);
+    }
+
+    fn scrape_failed(&self) {
+        self.metrics.scrape_failed();
+    }
+
+    fn drain_began(&self) {
+        self.metrics.drain_began();
+    }
+
+    fn drain_ended(&self, end: DrainEnd) {
+        self.metrics.drain_ended(end);
+    }
+
+    fn fleet(&self, trunk: &TrunkKey, figures: &TrunkFigures) {
+        self.metrics.trunk_is(&trunk.namespace, &trunk.name, figures);
+    }
+
+    fn forget(&self, trunk: &TrunkKey) {
+        self.metrics.trunk_is_gone(&trunk.namespace, &trunk.name);
+    }
+}
