@@ -5,7 +5,7 @@ OUT ?= demo-out
 # Where cargo-deny and the like are kept between runs, outside the checkout.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sofia-phone/tools
 
-.PHONY: help demo test lint fmt setup fuzz clean
+.PHONY: help demo test e2e lint fmt setup fuzz clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -17,17 +17,21 @@ demo: ## a call from its first word to its last, with a page about it in demo-ou
 
 test: setup ## every test, on the parts and on the whole
 	$(CARGO) build --workspace --locked --bins
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --exclude e2e-kubernetes
+
+e2e: ## the whole on a real Kubernetes, which it makes itself where there is none
+	CARGO="$(CARGO)" e2e/kubernetes/run.sh
 
 setup:
 	@e2e/setup.sh
 
-lint: ## formatting, clippy, licences and sources of dependencies, fuzz targets compile
+lint: ## formatting, clippy, licences and sources of dependencies, fuzz targets compile, chart and manifests
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) build --locked --manifest-path dataplane/fuzz/Cargo.toml
 	@[ -x "$(TOOLS)/bin/cargo-deny" ] || $(CARGO) install --locked --root "$(TOOLS)" --no-default-features cargo-deny@0.20.2
 	"$(TOOLS)/bin/cargo-deny" --locked check bans licenses sources
+	charts/check.sh
 
 fmt: ## put the sources into their form
 	$(CARGO) fmt --all

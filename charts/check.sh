@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Checks the chart, the kustomize bases and samples, the compose file, the alerts and the dashboard: against the schemas of what reads them, and against
+# each other. Needs Go. What is built and drawn from modules is kept outside the checkout; nothing is asked of a cluster.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/sofia-phone/charts
+OUT=$(mktemp -d)
+trap 'rm -rf "$OUT"' EXIT
+mkdir -p "$CACHE"
+# What earlier states of the sources left.
+find "$CACHE" -maxdepth 1 \( -name 'check-*' -o -name 'schemas-*' \) -mtime +30 -exec rm -rf {} +
+
+say() { printf 'charts: %s\n' "$*" >&2; }
+die() { say "$@"; exit 1; }
+# refused WHAT COMMAND…: the command has to fail, or the check that it stands for checks nothing.
+refused() {
+  local what=$1
+  shift
+  if "$@" > "$OUT/refused" 2>&1; then die "$what was let through"; fi
+}
+
+# A tool is built anew when its sources change.
+build_check() {
+  local stamp
+  stamp=$(cat charts/check/*.go charts/check/go.mod charts/check/go.sum | sha256sum | cut -c1-16)
+  CHECK=$CACHE/check-$stamp
+  [ -x "$CHECK" ] || {
+    command -v go > /dev/null || die "needs Go: https://go.dev/dl/"
+    say "building charts/check (once; kept in $CACHE)"
+    (cd charts/check && CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -trimpath -buildvcs=false -o "$CHECK.$$" . && mv "$CHECK.$$" "$CHECK")
+  }
+}
+
+# The schemas come from the OpenAPI document in the same module that the end-to-end tests build their cluster from.
+make_schemas() {
+  local kubernetes
+  SCHEMAS=$CACHE/schemas-$(cat "$CHECK" e2e/cluster/build/kubernetes/go.mod crds/voicetrunk.yaml | sha256sum | cut -c1-16)
+  [ ! -d "$SCHEMAS" ] || return 0
+  (cd e2e/cluster/build/kubernetes && go mod download k8s.io/kubernetes)
+  kubernetes=$(cd e2e/cluster/build/kubernetes && go list -m -f '{{.Dir}}' k8s.io/kubernetes)
+  "$CHECK" schemas "$kubernetes/api/openapi-spec/swagger.json" crds/voicetrunk.yaml "$OUT/schemas"
+  # Of two runs at a time the second finds the first one's.
+  cp -r "$OUT/schemas" "$SCHEMAS.$$"
+  mv -T "$SCHEMAS.$$" "$SCHEMAS" 2> /dev/null || rm -rf "$SCHEMAS.$$"
+}
+
+find_promtool() {
+  PROMTOOL=$(command -v promtool || echo "$CACHE/prometheus/usr/bin/promtool")
+  [ -x "$PROMTOOL" ] && return 0
+  command -v apt-get > /dev/null || return 1
+  say "fetching promtool from Debian's package prometheus"
+  fetch() { (cd "$OUT" && apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb "$CACHE/prometheus") > /dev/null 2>&1; }
+  local sudo=""
+  [ "$(id -u)" = 0 ] || sudo="sudo -n"
+  # A fresh machine has no lists of packages yet.
+  fetch || { $sudo apt-get update -q > /dev/null 2>&1 && fetch; }
+}
+
+# Prometheus' operator's kinds are no part of Kubernetes' schemas; `check monitors` reads them with their own types.
+conform() {
+  kubeconform -strict -summary -skip PodMonitor,ServiceMonitor,PrometheusRule \
+    -schema-location "$SCHEMAS/{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json" "$@"
+}
+
+check_chart() {
+  local values name chart=charts/sofia-phone
+  for values in "$chart"/ci/*-values.yaml; do
+    name=$(basename "$values" -values.yaml)
+    helm lint --strict --quiet "$chart" --values "$values"
+    helm template "$name" "$chart" --namespace sofia-phone-system --values "$values" > "$OUT/$name.yaml"
+    say "chart with $name: $(conform "$OUT/$name.yaml")"
+  done
+  "$CHECK" definition "$OUT/default.yaml" crds/voicetrunk.yaml
+  "$CHECK" monitors "$OUT/everything.yaml" "$OUT/namespaced.yaml"
+  refused "a misspelt value" helm template x "$chart" --set replicsa=3
+  refused "a ServiceAccount without a name" helm template x "$chart" --set serviceAccount.create=false
+  helm package "$chart" --destination "$OUT" > /dev/null
+  tar -tzf "$OUT"/sofia-phone-*.tgz | grep -q '^sofia-phone/files/voicetrunk.yaml$' || die "the package lacks the CustomResourceDefinition"
+}
+
+check_bases() {
+  local base
+  # A component is nothing without something that it adds to.
+  mkdir "$OUT/custom-metrics"
+  printf 'resources: [%s]\ncomponents: [%s]\n' \
+    "$(realpath --relative-to="$OUT/custom-metrics" config/default)" "$(realpath --relative-to="$OUT/custom-metrics" config/custom-metrics)" \
+    > "$OUT/custom-metrics/kustomization.yaml"
+  for base in config/crd config/rbac config/manager config/default config/samples "$OUT/custom-metrics"; do
+    "$CHECK" kustomize "$base" > "$OUT/base.yaml"
+    say "$(basename "$base"): $(conform "$OUT/base.yaml")"
+  done
+  say "samples: $(conform config/samples/minimal.yaml config/samples/ollama.yaml config/samples/production.yaml config/samples/external-freeswitch.yaml)"
+  sed 's/deadlineSeconds/deadlineSecond/' config/samples/production.yaml > "$OUT/misspelt.yaml"
+  refused "a misspelt field of a VoiceTrunk" conform "$OUT/misspelt.yaml"
+  sed 's/readOnlyRootFilesystem/readOnlyRootFileSystem/' "$OUT/default.yaml" > "$OUT/misspelt.yaml"
+  refused "a misspelt field of a Deployment" conform "$OUT/misspelt.yaml"
+}
+
+check_compose() {
+  "$CHECK" compose config/compose/compose.yaml
+  if docker compose version > /dev/null 2>&1; then docker compose -f config/compose/compose.yaml --profile monitoring config --quiet; fi
+}
+
+check_prometheus() {
+  "$CHECK" repository . "$OUT"
+  if find_promtool; then
+    "$PROMTOOL" check rules config/prometheus/alerts.yaml "$OUT/dashboard-rules.yaml" > "$OUT/promtool" || { cat "$OUT/promtool"; die "promtool refuses the rules"; }
+    "$PROMTOOL" check config --syntax-only config/compose/prometheus.yaml > /dev/null
+    "$PROMTOOL" test rules config/prometheus/alerts.test.yaml
+  else
+    say "skipped: promtool is not here and can't be fetched: the alerts' expressions are unchecked"
+    [ -z "${CI:-}" ] || die "in CI nothing may be skipped"
+  fi
+}
+
+PATH=$(e2e/cluster/cluster.sh tools):$PATH
+build_check
+make_schemas
+check_chart
+check_bases
+check_compose
+check_prometheus
+say "all of it holds"
