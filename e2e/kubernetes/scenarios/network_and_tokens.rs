@@ -1,6 +1,6 @@
 //! Strangers get nowhere: without the token no call, from elsewhere no packet, and nothing secret stands where it can be read.
 
-use e2e_kubernetes::{Namespace, kubectl};
+use e2e_kubernetes::{Namespace, eventually, kubectl, when};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Api;
@@ -37,7 +37,7 @@ async fn a_stranger_cannot_bring_calls_and_nothing_secret_is_shown() {
     let switch = stranger.pods("freeswitch").await.remove(0).metadata.name.expect("pods have names");
     // What a FreeSWITCH says first, with a token that is right elsewhere; then a packet that no call announced; then the admin port.
     let greeting = format!(
-        "Content-Type: command/reply\\nReply-Text: %2BOK\\nUnique-ID: c\\nvariable_sip_h_X-Call-UUID: a\\n\
+        "Content-Type: command/reply\\nReply-Text: %%2BOK\\nUnique-ID: c\\nvariable_sip_h_X-Call-UUID: a\\n\
          variable_sip_h_X-Sofia-Token: {other}\\n\\n"
     );
     let attempt = format!(
@@ -46,20 +46,19 @@ async fn a_stranger_cannot_bring_calls_and_nothing_secret_is_shown() {
     );
     let answer = kubectl(&["-n", &namespace.name, "exec", &switch, "--", "sh", "-c", &attempt]).await;
     println!("the stranger heard: {:?}", answer.stdout);
-    let metrics = pod_metrics(&namespace, &pod).await;
-    let counted = |name: &str| metrics.lines().any(|line| line.starts_with(name) && !line.ends_with(" 0"));
     if answer.stdout.contains("connect") {
         println!(
             "network policies are not enforced here: token, source filter and admin token are what keeps strangers out"
         );
-        assert!(counted("sofia_phone_esl_errors_total{kind=\"wrong_token\"}"), "{metrics}");
-        assert!(counted("sofia_phone_rtp_packets_dropped_total{reason=\"unknown_source\"}"), "{metrics}");
+        counted(&namespace, &pod, "sofia_phone_esl_errors_total{kind=\"wrong_token\"}").await;
+        counted(&namespace, &pod, "sofia_phone_rtp_packets_dropped_total{reason=\"unknown_source\"}").await;
         assert!(answer.stdout.contains("401"), "a drain without the token is refused: {answer:?}");
     } else {
         println!("network policies are enforced here");
         assert!(!answer.stdout.contains("HTTP"), "{answer:?}");
     }
-    assert!(counted("sofia_phone_sessions_active 1"), "the trunk's own call goes on, and no other: {metrics}");
+    // The trunk's own call goes on, and there is no other.
+    counted(&namespace, &pod, "sofia_phone_sessions_active 1").await;
 
     let heard = callers.hang_up(&call).await;
     assert_eq!(heard.packets_lost(), 0);
@@ -106,6 +105,16 @@ async fn a_stranger_cannot_bring_calls_and_nothing_secret_is_shown() {
     let policies = namespace.list::<NetworkPolicy>("").await;
     assert!(policies.len() >= 4, "each part of both trunks has its policy: {}", policies.len());
     namespace.delete().await;
+}
+
+/// Waits until a figure of a pod is there and not 0.
+async fn counted(namespace: &Namespace, pod: &Pod, figure: &str) {
+    eventually(figure, async || {
+        let metrics = pod_metrics(namespace, pod).await;
+        let counted = metrics.lines().any(|line| line.starts_with(figure) && !line.ends_with(" 0"));
+        when(counted, metrics)
+    })
+    .await;
 }
 
 async fn pod_metrics(namespace: &Namespace, pod: &Pod) -> String {
