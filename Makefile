@@ -5,7 +5,7 @@ OUT ?= demo-out
 # Where cargo-deny and the like are kept between runs, outside the checkout.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sofia-phone/tools
 
-.PHONY: help demo test e2e lint fmt setup fuzz clean
+.PHONY: help demo test e2e bench lint fmt setup fuzz clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -24,6 +24,12 @@ e2e: ## the whole on a real Kubernetes, which it makes itself where there is non
 
 setup:
 	@e2e/setup.sh
+
+bench: ## goals of speed, measured beside others
+	e2e/bench/setup.sh
+	$(CARGO) build --release --locked --bin sofia-dataplane
+	target_dir=$$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
+	$(CARGO) run --release --locked --manifest-path e2e/bench/Cargo.toml -- all --dataplane "$$target_dir/release/sofia-dataplane" --date "$$(date -u +%F)"
 
 lint: ## formatting, clippy, licences and sources of dependencies, fuzz targets compile, chart and manifests
 	$(CARGO) fmt --all -- --check

@@ -1,0 +1,92 @@
+//! `bench`: measures the parts beside others' parts and the whole process under load, and prints one table of goals. It tells,
+//! and fails at nothing but at being unable to measure: no figure makes its exit status.
+
+mod kernels;
+mod machine;
+mod peers;
+mod table;
+mod timing;
+mod whole;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Each part of the packet path, beside others.
+    Kernels,
+    /// The data plane's process, with calls that talk.
+    Whole,
+    /// Both.
+    All,
+}
+
+/// Measures Sofia Phone's data plane against its goals, beside others on the same audio.
+#[derive(Parser)]
+struct Arguments {
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
+    part: Part,
+    /// The data plane's binary, built for release.
+    #[arg(long, default_value = "target/release/sofia-dataplane")]
+    dataplane: PathBuf,
+    /// Where `bench.md` goes.
+    #[arg(long, default_value = "bench-out")]
+    out: PathBuf,
+    /// The day, for the heading.
+    #[arg(long, default_value = "")]
+    date: String,
+    /// Half the time for each figure, with wider error.
+    #[arg(long)]
+    quick: bool,
+    /// How many calls at a time, one run each.
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 250, 500, 1000])]
+    calls: Vec<usize>,
+    /// New calls a second, one run each; none with 0.
+    #[arg(long, value_delimiter = ',', default_values_t = [50, 100, 200])]
+    rates: Vec<usize>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let cores = machine::cores();
+    let mut report = table::Report::default();
+    let date = if arguments.date.is_empty() { String::new() } else { format!("{}; ", arguments.date) };
+    report.circumstances.push(format!("{date}{}", machine::describe()));
+    report.circumstances.push(format!("load average of the machine at the start: {}", machine::load_average()));
+    let started = std::time::Instant::now();
+    // The data plane's core is the first, everything else is done on the last.
+    let (own, others) = (cores.first().copied().unwrap_or(0), cores.last().copied().unwrap_or(0));
+    machine::pin(others).context("cannot stay on one core")?;
+    if arguments.part != Part::Whole {
+        kernels::measure(&mut report, Duration::from_millis(if arguments.quick { 60 } else { 150 }))?;
+    }
+    if arguments.part != Part::Kernels {
+        if own == others {
+            report.circumstances.push("one core only: the load and the data plane share it, so both are slower".into());
+        }
+        let run = whole::Run {
+            binary: arguments.dataplane,
+            core: own,
+            window: Duration::from_secs(if arguments.quick { 30 } else { 60 }),
+            calls: arguments.calls,
+            rates: arguments.rates.into_iter().filter(|rate| *rate > 0).collect(),
+        };
+        whole::measure(&mut report, &run)?;
+    }
+    report.circumstances.push(format!(
+        "load average at the end: {}; took {:.0} s",
+        machine::load_average(),
+        started.elapsed().as_secs_f64()
+    ));
+    std::fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
+    let file = arguments.out.join("bench.md");
+    std::fs::write(&file, report.markdown()).with_context(|| file.display().to_string())?;
+    print!("{}", report.text());
+    println!("\n{}", file.display());
+    Ok(())
+}
