@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{cases::trunk, refusals, stored};
+use common::{assert_kept, cases::trunk, refusals, stored};
 use serde_json::{Value, json};
 use sofia_crds::{
     VoiceTrunk, VoiceTrunkSpec,
@@ -37,23 +37,6 @@ fn nothing_in_the_examples_is_unknown() {
         let (value, typed) = parse(yaml);
         let kept = serde_json::to_value(&typed.spec).expect("a spec is JSON");
         assert_kept(&value["spec"], &kept, "spec");
-    }
-}
-
-/// Whether everything in the first value is in the second, which may have more.
-fn assert_kept(given: &Value, kept: &Value, path: &str) {
-    match given {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                assert_kept(field, kept.get(name).unwrap_or(&Value::Null), &format!("{path}.{name}"));
-            }
-        }
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                assert_kept(item, kept.get(index).unwrap_or(&Value::Null), &format!("{path}[{index}]"));
-            }
-        }
-        _ => assert_eq!(given, kept, "{path}"),
     }
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::{fs, path::Path};
 
-use common::refusals;
+use common::{assert_kept, refusals};
 use serde_json::Value;
 use sofia_crds::{VoiceTrunk, validate::validate};
 
@@ -39,22 +39,5 @@ fn the_samples_are_admitted_and_valid() {
         assert_eq!(validate(&typed.spec), [], "{name}");
         let kept = serde_json::to_value(&typed.spec).expect("a spec is JSON");
         assert_kept(&trunk["spec"], &kept, &format!("{name}: spec"));
-    }
-}
-
-/// Whether everything in the first value is in the second, which may have more: a misspelt field would be dropped.
-fn assert_kept(given: &Value, kept: &Value, path: &str) {
-    match given {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                assert_kept(field, kept.get(name).unwrap_or(&Value::Null), &format!("{path}.{name}"));
-            }
-        }
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                assert_kept(item, kept.get(index).unwrap_or(&Value::Null), &format!("{path}[{index}]"));
-            }
-        }
-        _ => assert_eq!(given, kept, "{path}"),
     }
 }

@@ -141,3 +141,20 @@ pub fn own_nodes() -> Vec<Node> {
     let part = |name: &str| nodes(name, &schema["properties"][name]);
     part("spec").into_iter().chain(part("status")).collect()
 }
+
+/// Whether everything in the first value is in the second, which may have more: a misspelt field would be dropped.
+pub fn assert_kept(given: &Value, kept: &Value, path: &str) {
+    match given {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                assert_kept(field, kept.get(name).unwrap_or(&Value::Null), &format!("{path}.{name}"));
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                assert_kept(item, kept.get(index).unwrap_or(&Value::Null), &format!("{path}[{index}]"));
+            }
+        }
+        _ => assert_eq!(given, kept, "{path}"),
+    }
+}

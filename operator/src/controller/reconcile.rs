@@ -2,6 +2,7 @@
 //! lowered that was not drained and marked before.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,6 +39,7 @@ use super::{
 };
 use crate::fleet::{
     decide::{Decision, decide},
+    scrape::PodFigures,
     view::{self, Observed},
 };
 use crate::metrics::{ApplyResult, DrainEnd};
@@ -112,9 +114,7 @@ pub async fn pass(context: &Context, trunk: &Guarded) -> Option<Pass> {
 async fn whole(context: &Context, key: &TrunkKey, trunk: &VoiceTrunk, memory: &mut Memory) -> Pass {
     let now = context.now();
     let surroundings = Surroundings::of(context, key, memory);
-    let figures = act::ask(&*context.pods, &surroundings.data_plane_pods).await;
-    let asked = surroundings.data_plane_pods.iter().filter(|pod| view::address(pod).is_some()).count();
-    (figures.len()..asked).for_each(|_| context.observe.scrape_failed());
+    let figures = ask(context, &surroundings.data_plane_pods).await;
     let problems = validate(&trunk.spec);
     let referenced = if problems.is_empty() {
         look_up(context, key, trunk, memory).await
@@ -153,9 +153,7 @@ async fn whole(context: &Context, key: &TrunkKey, trunk: &VoiceTrunk, memory: &m
             .collect();
         problem = problem.or(carried.applied.problem.take()).or(carried.acted.problem.take());
     }
-    let facts = |pods: &[Arc<Pod>]| -> Vec<PodFacts> {
-        pods.iter().map(|pod| PodFacts::of(pod, figures.get(&pod.name_any()).copied())).collect()
-    };
+    let facts = |pods: &[Arc<Pod>]| facts(pods, &figures);
     let data_plane_facts = facts(&surroundings.data_plane_pods);
     let first_node = surroundings.free_switch_pods.iter().find_map(|pod| pod.status.as_ref()?.host_ip.clone());
     let standing =
@@ -185,6 +183,18 @@ async fn whole(context: &Context, key: &TrunkKey, trunk: &VoiceTrunk, memory: &m
     let wrote = carried.applied.wrote() || carried.acted.wrote();
     let waiting = carried.applied.waiting || carried.acted.waiting;
     finish(context, key, problem, reported, wrote, waiting, carried.applied.retry_after)
+}
+
+/// Asks the pods, and counts those that did not answer.
+async fn ask(context: &Context, pods: &[Arc<Pod>]) -> BTreeMap<String, PodFigures> {
+    let figures = act::ask(&*context.pods, pods).await;
+    let asked = pods.iter().filter(|pod| view::address(pod).is_some()).count();
+    (figures.len()..asked).for_each(|_| context.observe.scrape_failed());
+    figures
+}
+
+fn facts(pods: &[Arc<Pod>], figures: &BTreeMap<String, PodFigures>) -> Vec<PodFacts> {
+    pods.iter().map(|pod| PodFacts::of(pod, figures.get(&pod.name_any()).copied())).collect()
 }
 
 /// Counts what a pass did.
@@ -350,17 +360,13 @@ async fn malformed(context: &Context, key: &TrunkKey, broken: &InvalidObject, me
         standing = status.and_then(|status| serde_json::from_value(status).ok());
     }
     let surroundings = Surroundings::of(context, key, memory);
-    let figures = act::ask(&*context.pods, &surroundings.data_plane_pods).await;
-    let asked = surroundings.data_plane_pods.iter().filter(|pod| view::address(pod).is_some()).count();
-    (figures.len()..asked).for_each(|_| context.observe.scrape_failed());
+    let figures = ask(context, &surroundings.data_plane_pods).await;
     let problem = Problem::InvalidSpec(vec![validate::Problem {
         path: "spec".to_owned(),
         message: format!("it does not parse: {}", broken.error),
     }]);
     let trunk = VoiceTrunk { metadata: metadata.clone(), spec: VoiceTrunkSpec::default(), status: None };
-    let facts = |pods: &[Arc<Pod>]| -> Vec<PodFacts> {
-        pods.iter().map(|pod| PodFacts::of(pod, figures.get(&pod.name_any()).copied())).collect()
-    };
+    let facts = |pods: &[Arc<Pod>]| facts(pods, &figures);
     let data_plane = surroundings.data_plane.as_deref().map(WorkloadView::of);
     let mut status = derive(&StatusInputs {
         trunk: &trunk,
