@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `make e2e`: builds the product and its images, gets a cluster (see ../cluster/README.md), installs the chart with helm as a user would, runs
 # the scenarios and removes everything again, also when it is interrupted. Arguments go to the scenarios: `run.sh rollout` runs one.
+# With E2E_USE_CURRENT=1 it takes the cluster of the current kubeconfig, and E2E_IMAGES names the images there: see README.md.
 # After a failure the logs of every component and pod are kept, and their folder is the last line printed.
 set -euo pipefail
 
@@ -9,10 +10,14 @@ REPOSITORY=$(cd "$SUITE/../.." && pwd)
 CLUSTER=$SUITE/../cluster/cluster.sh
 IMAGE=$SUITE/../cluster/image.sh
 CARGO=${CARGO:-cargo}
-TAG=e2e
+TAG=${E2E_TAG:-e2e}
+IMAGES=${E2E_IMAGES:-localhost/sofia-phone}
 LOGS=${SOFIA_E2E_LOGS:-$REPOSITORY/e2e-logs}
 SOFIA_E2E_DIR=${SOFIA_E2E_DIR:-$(mktemp -d /tmp/sofia-e2e.XXXXXX)/cluster}
-export SOFIA_E2E_DIR E2E_CLUSTER=$CLUSTER
+export SOFIA_E2E_DIR
+current() { [ "${E2E_USE_CURRENT:-}" = 1 ]; }
+# Whoever made the cluster may harm it.
+current || export E2E_CLUSTER=$CLUSTER
 
 step() { printf '\n-- %s (%s s so far)\n' "$1" "$SECONDS"; }
 kubectl() { "$CLUSTER" kubectl "$@"; }
@@ -21,28 +26,30 @@ finish() {
   local status=$?
   trap '' INT TERM
   trap - EXIT
-  if [ "$status" != 0 ]; then "$CLUSTER" logs "$LOGS" || true; fi
+  if [ "$status" != 0 ] && [ -n "$STARTED" ]; then "$CLUSTER" logs "$LOGS" || true; fi
   if [ "${E2E_KEEP:-}" = 1 ]; then
     echo "the cluster is kept: SOFIA_E2E_DIR=$SOFIA_E2E_DIR $CLUSTER kubectl get pods -A"
   else
-    remove_from_current || true
+    [ -z "$INSTALLED" ] || remove_from_current || true
     "$CLUSTER" down || status=1
-    rm -rf "${SOFIA_E2E_DIR%/cluster}/images" "$VALUES"
+    rm -rf "${SOFIA_E2E_DIR%/cluster}/images" "$VALUES" "$PREVIOUS"
     rmdir "${SOFIA_E2E_DIR%/cluster}" 2> /dev/null || true
   fi
-  [ "$status" = 0 ] || echo "failed; the logs are in $LOGS"
+  if [ "$status" != 0 ] && [ -n "$STARTED" ]; then echo "failed; the logs are in $LOGS"; fi
   exit "$status"
 }
 
 # A cluster that is not ours stays as it was.
 remove_from_current() {
-  [ "${E2E_USE_CURRENT:-}" = 1 ] || return 0
+  current || return 0
   "$CLUSTER" exec helm --namespace sofia-phone uninstall sofia-phone --wait
   kubectl delete namespace sofia-phone --ignore-not-found
   kubectl delete crd voicetrunks.sofia-phone.io --ignore-not-found
 }
 
+STARTED= INSTALLED=
 VALUES=$(mktemp /tmp/sofia-e2e-values.XXXXXX)
+PREVIOUS=$(mktemp /tmp/sofia-e2e-previous.XXXXXX)
 trap finish EXIT
 trap 'exit 130' INT TERM
 
@@ -53,38 +60,69 @@ cd "$REPOSITORY"
 "$CARGO" test --workspace --locked --test scenarios --no-run
 built=$("$CARGO" metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug
 
-step 'images'
-images=${SOFIA_E2E_DIR%/cluster}/images
-mkdir -p "$images"
-"$IMAGE" "$images/operator.tar" "localhost/sofia-phone/operator:$TAG" --strip "$built/sofia-operator=/usr/local/bin/sofia-operator" \
-  --entrypoint /usr/local/bin/sofia-operator
-for tag in "$TAG" "$TAG-next"; do
-  "$IMAGE" "$images/dataplane-$tag.tar" "localhost/sofia-phone/dataplane:$tag" --strip "$built/sofia-dataplane=/usr/local/bin/sofia-dataplane" \
-    --entrypoint /usr/local/bin/sofia-dataplane
-done
-# The stand-in goes by the names of FreeSWITCH's own programs.
-"$IMAGE" "$images/switch.tar" "localhost/sofia-phone/switch:$TAG" --strip --shell "$built/switchsim=/usr/local/bin/freeswitch" \
-  "$built/switchsim=/usr/local/bin/fs_cli" --entrypoint /usr/local/bin/freeswitch
+# Without a name for images that are there, they are made here and put on the nodes.
+made=()
+if [ -z "${E2E_IMAGES:-}" ]; then
+  step 'images'
+  images=${SOFIA_E2E_DIR%/cluster}/images
+  mkdir -p "$images"
+  "$IMAGE" "$images/operator.tar" "$IMAGES/operator:$TAG" --strip "$built/sofia-operator=/usr/local/bin/sofia-operator" \
+    --entrypoint /usr/local/bin/sofia-operator
+  for tag in "$TAG" "$TAG-next"; do
+    "$IMAGE" "$images/dataplane-$tag.tar" "$IMAGES/dataplane:$tag" --strip "$built/sofia-dataplane=/usr/local/bin/sofia-dataplane" \
+      --entrypoint /usr/local/bin/sofia-dataplane
+  done
+  # The stand-in goes by the names of FreeSWITCH's own programs.
+  "$IMAGE" "$images/switch.tar" "$IMAGES/switch:$TAG" --strip --shell "$built/switchsim=/usr/local/bin/freeswitch" \
+    "$built/switchsim=/usr/local/bin/fs_cli" --entrypoint /usr/local/bin/freeswitch
+  made=("$images"/*.tar)
+fi
 
 step 'a cluster'
+STARTED=1
 "$CLUSTER" up
-"$CLUSTER" load "$images"/*.tar
+[ ${#made[@]} = 0 ] || "$CLUSTER" load "${made[@]}"
 kubectl wait --for=condition=Ready node --all --timeout=120s
 kubectl get nodes -o wide
+# The suite removes the resource at its end, and with it everybody's trunks.
+if current && kubectl get crd voicetrunks.sofia-phone.io > /dev/null 2>&1; then
+  echo "this cluster has VoiceTrunks already: take one without, this suite installs and removes them" >&2
+  exit 1
+fi
+INSTALLED=1
 
 step 'the chart'
 cat > "$VALUES" <<VALUES
-image: {repository: localhost/sofia-phone/operator, tag: $TAG, pullPolicy: IfNotPresent}
-trunkImages: {dataPlane: "localhost/sofia-phone/dataplane:$TAG", freeSwitch: "localhost/sofia-phone/switch:$TAG"}
+image: {repository: $IMAGES/operator, tag: $TAG, pullPolicy: IfNotPresent}
+trunkImages: {dataPlane: "$IMAGES/dataplane:$TAG", freeSwitch: "$IMAGES/switch:$TAG"}
 customMetrics: {enabled: true}
-extraEnv: [{name: SOFIA_OPERATOR_INTERVAL_SECONDS, value: "1"}, {name: SOFIA_OPERATOR_STATUS_INTERVAL_SECONDS, value: "2"}]
+extraEnv:
+- {name: SOFIA_OPERATOR_INTERVAL_SECONDS, value: "1"}
+- {name: SOFIA_OPERATOR_STATUS_INTERVAL_SECONDS, value: "2"}
+- {name: SOFIA_OPERATOR_LEASE_SECONDS, value: "6"}
+- {name: SOFIA_OPERATOR_LEASE_RENEW_SECONDS, value: "4"}
+- {name: SOFIA_OPERATOR_LEASE_RETRY_SECONDS, value: "1"}
 VALUES
 kubectl create namespace sofia-phone --dry-run=client -o yaml | kubectl apply -f - > /dev/null
 "$CLUSTER" exec helm upgrade --install sofia-phone "$REPOSITORY/charts/sofia-phone" --namespace sofia-phone --values "$VALUES" --wait --timeout 180s
 
 step 'the scenarios'
-export E2E_DATA_PLANE_IMAGE=localhost/sofia-phone/dataplane:$TAG E2E_DATA_PLANE_IMAGE_NEXT=localhost/sofia-phone/dataplane:$TAG-next
-export E2E_SWITCH_IMAGE=localhost/sofia-phone/switch:$TAG E2E_KUBECTL=kubectl E2E_HELM=helm E2E_HELM_VALUES=$VALUES
+sed "s#localhost/sofia-phone/operator:e2e#$IMAGES/operator:$TAG#" "$SUITE/previous.yaml" > "$PREVIOUS"
+export E2E_PREVIOUS=$PREVIOUS
+export E2E_DATA_PLANE_IMAGE=$IMAGES/dataplane:$TAG E2E_DATA_PLANE_IMAGE_NEXT=$IMAGES/dataplane:$TAG-next
+export E2E_SWITCH_IMAGE=$IMAGES/switch:$TAG E2E_KUBECTL=kubectl E2E_HELM=helm E2E_HELM_VALUES=$VALUES
 [ "$(cat "$SOFIA_E2E_DIR/provider" 2> /dev/null)" != own ] || export E2E_OWN_NETWORK=1
-"$CLUSTER" exec "$CARGO" test --workspace --locked --offline --test scenarios -- --test-threads=1 --nocapture "$@"
+scenarios() { "$CLUSTER" exec "$CARGO" test --workspace --locked --offline --test scenarios -- "$@"; }
+if [ $# -gt 0 ]; then
+  scenarios --test-threads=1 --nocapture "$@"
+else
+  # Each has a namespace of its own, and most of their time is waiting. But some listen for gaps of milliseconds, and some take away a node,
+  # the operator or the API server from everybody.
+  listening=(pod_killed rollout) disturbing=(node_drained upgrade) alone=(operator_killed)
+  others=("${listening[@]}" "${disturbing[@]}" "${alone[@]}")
+  scenarios --test-threads=4 --show-output "${others[@]/#/--skip=}"
+  scenarios --test-threads=4 --show-output "${listening[@]}"
+  scenarios --test-threads=2 --show-output "${disturbing[@]}"
+  scenarios --test-threads=1 --show-output "${alone[@]}"
+fi
 printf '\nall scenarios passed in %s s\n' "$SECONDS"

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -19,6 +19,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How long the API server may say nothing: longer than a watch lasts (290 s), which says nothing while nothing changes.
+const ANSWER_TIME: Duration = Duration::from_secs(310);
 
 /// Runs until the process is told to end, or can't go on.
 pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
@@ -146,5 +149,8 @@ async fn client() -> anyhow::Result<Client> {
     let mut config = Config::infer().await?;
     // The controller repeats what failed, and does as the API server asks; a request that repeats itself would hold up a whole pass.
     config.default_retry = false;
+    // An API server that vanished sends no reset; without this a pass would wait a quarter of an hour, until TCP gives up.
+    config.read_timeout = Some(ANSWER_TIME);
+    config.reset_reader_on_write = true;
     Ok(Client::try_from(config)?)
 }

@@ -1,7 +1,7 @@
 //! FreeSWITCH is drained before it is replaced; when it crashes its calls are lost and nothing else: the pods free their permits
 //! at once.
 
-use e2e_kubernetes::{Namespace, eventually, when};
+use e2e_kubernetes::{Namespace, cluster_tool, eventually, when};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use switchsim::control::{NewCall, NewLoad};
@@ -41,6 +41,10 @@ async fn freeswitch_is_drained_before_it_goes_and_a_crash_frees_the_permits() {
     .await;
     trunk.ready(1).await;
 
+    if cluster_tool().is_none() {
+        println!("skipped: a FreeSWITCH of this cluster can't be killed from here");
+        return namespace.delete().await;
+    }
     let callers = trunk.callers().await;
     let load = callers.start_load(&NewLoad::new("15550100", 4)).await;
     callers.load_until(&load, "four calls", |load| load.running.answered == 4).await;

@@ -35,14 +35,16 @@ async fn a_stranger_cannot_bring_calls_and_nothing_secret_is_shown() {
     let address =
         pod.status.as_ref().and_then(|status| status.pod_ip.clone()).expect("a pod that is ready has an address");
     let switch = stranger.pods("freeswitch").await.remove(0).metadata.name.expect("pods have names");
-    // What a FreeSWITCH says first, with a token that is right elsewhere; then a packet that no call announced; then the admin port.
+    // What a FreeSWITCH says first, with a token that is right elsewhere; then a packet that no call announced (a question for a
+    // file is one that busybox can send); then the admin port.
     let greeting = format!(
-        "Content-Type: command/reply\\nReply-Text: %%2BOK\\nUnique-ID: c\\nvariable_sip_h_X-Call-UUID: a\\n\
-         variable_sip_h_X-Sofia-Token: {other}\\n\\n"
+        "Event-Name: CHANNEL_DATA\\nUnique-ID: c\\nvariable_sip_h_X-Call-UUID: a\\n\
+         variable_sip_h_X-Sofia-Token: {other}\\nContent-Type: command/reply\\nReply-Text: %%2BOK%%0A\\n\
+         Socket-Mode: async\\nControl: full\\n\\n"
     );
     let attempt = format!(
-        "(printf '{greeting}'; sleep 2) | nc -w 3 {address} 8084; printf 0123456789abcdef | nc -u -w 1 {address} 16384; \
-         printf 'POST /drain HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} 8080; true"
+        "(printf '{greeting}'; sleep 2) | nc -w 10 {address} 8084; timeout 2 tftp -g -r x {address} 16384; \
+         printf 'POST /drain HTTP/1.0\\r\\n\\r\\n' | nc -w 10 {address} 8080; true"
     );
     let answer = kubectl(&["-n", &namespace.name, "exec", &switch, "--", "sh", "-c", &attempt]).await;
     println!("the stranger heard: {:?}", answer.stdout);

@@ -18,7 +18,7 @@ async fn a_node_is_drained_without_cutting_its_calls() {
     let spec = json!({
         "scaling": {"mode": "Manual", "replicas": 2},
         "conversation": {"silence": {"mode": "Ignore"}},
-        "drain": {"deadlineSeconds": 8},
+        "drain": {"deadlineSeconds": 4},
     });
     let trunk = namespace.trunk("main", spec).await;
     trunk.ready(2).await;

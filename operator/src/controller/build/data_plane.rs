@@ -105,7 +105,8 @@ fn container(context: &Context<'_>) -> Container {
         startup_probe: Some(Probe { failure_threshold: Some(60), ..probe("/health", 1) }),
         liveness_probe: Some(Probe { failure_threshold: Some(3), timeout_seconds: Some(5), ..probe("/health", 10) }),
         // Soon and at the first answer: a pod that is full or draining refuses calls by itself, but each try costs the caller a moment.
-        readiness_probe: Some(Probe { failure_threshold: Some(1), timeout_seconds: Some(2), ..probe("/ready", 1) }),
+        // One that hangs takes connections and answers none: until it is out of the Service, each new call that meets it waits.
+        readiness_probe: Some(Probe { failure_threshold: Some(1), timeout_seconds: Some(1), ..probe("/ready", 1) }),
         security_context: Some(pod::container_security(&[])),
         volume_mounts: Some(vec![pod::mount(SECRETS, environment::SECRETS_PATH, true)]),
         ..Container::default()

@@ -156,9 +156,11 @@ fn a_call_is_tried_five_times_each_with_its_number_and_three_hosts() {
     let bridges: Vec<_> = actions.iter().filter(|(_, application, _)| application == "bridge").collect();
     assert_eq!(bridges.len(), 5);
     for (at, (_, _, data)) in bridges.iter().enumerate() {
+        // Ringing may last; silence in mid-call may not.
+        let patience = if at == 0 { 3 } else { 1 };
         let expected = format!(
-            "[media_timeout=1500,leg_timeout=3,rtp_secure_media=forbidden,sip_h_X-Call-UUID=${{uuid}},sip_h_X-Attempt={},\
-             sip_h_X-Sofia-Token=not-a-real-token]sofia/agent/${{sofia_phone_dialed}}@127.0.0.1:5080",
+            "[media_timeout=1000,leg_timeout={patience},rtp_secure_media=forbidden,sip_h_X-Call-UUID=${{uuid}},\
+             sip_h_X-Attempt={},sip_h_X-Sofia-Token=not-a-real-token]sofia/agent/${{sofia_phone_dialed}}@127.0.0.1:5080",
             at + 1
         );
         assert_eq!(*data, expected);
