@@ -66,6 +66,7 @@ impl Pod {
             ready_low_water: 1,
             max_sessions_per_caller: None,
             setup_rate_per_second: None,
+            max_lateness: Some(Duration::from_millis(10)),
         };
         let admission = Admission::new(calls, now);
         let registry = Registry::new();
@@ -117,6 +118,13 @@ impl Pod {
 
     async fn authorized(&self, method: &str, path: &str) -> Answer {
         self.request(method, path, &format!("Authorization: Bearer {TOKEN}\r\n")).await
+    }
+
+    /// What admission hears of a pod whose packets leave 25 ms late.
+    fn turn_late(&self) {
+        for _ in 0..2 {
+            self.admission.observe_lateness(Instant::now(), Duration::from_millis(25));
+        }
     }
 
     fn call(&self) -> Permit {
@@ -173,6 +181,9 @@ async fn ready_says_why_not_and_comes_back_at_the_low_water_mark() {
     assert_eq!(reason().await, (503, "full".to_owned()), "two calls are above the mark");
     calls.pop();
     assert_eq!(reason().await, (200, String::new()));
+    pod.turn_late();
+    assert_eq!(reason().await, (503, "late".to_owned()));
+    assert_eq!(pod.get("/ready").await.json()["lateness_ms"], 25.0);
     pod.drain.start(Instant::now());
     assert_eq!(reason().await, (503, "draining".to_owned()));
 }
@@ -191,6 +202,8 @@ async fn metrics_are_in_the_text_format_and_up_to_date() {
         "sofia_phone_accepting 1",
         "sofia_phone_ready 1",
         "sofia_phone_draining 0",
+        "sofia_phone_late 0",
+        "sofia_phone_media_lateness_seconds 0",
         "sofia_phone_component_health{component=\"media-0\"} 1",
         "sofia_phone_component_health{component=\"backend\"} 0",
         "sofia_phone_circuit_state{stage=\"speak\"} 1",

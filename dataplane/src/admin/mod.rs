@@ -92,6 +92,8 @@ fn connect_metrics(parts: &AdminParts) {
         metrics.accepting.set(i64::from(state.accepting));
         metrics.ready.set(i64::from(readiness.check().is_ok()));
         metrics.draining.set(i64::from(state.draining));
+        metrics.late.set(i64::from(state.late));
+        metrics.media_lateness.set(admission.lateness().as_secs_f64());
         for (name, component) in health.report(Instant::now()).components {
             metrics.set_component_health(&name, component.healthy);
         }
@@ -140,8 +142,14 @@ async fn get_ready(State(parts): State<Arc<AdminParts>>) -> Response {
         "reason": reason,
         "active": state.active,
         "capacity": state.capacity,
+        "lateness_ms": milliseconds(parts.admission.lateness()),
     });
     (code, Json(body)).into_response()
+}
+
+/// To the tenth, for people.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e4).round() / 10.0
 }
 
 async fn get_metrics(State(parts): State<Arc<AdminParts>>) -> Response {

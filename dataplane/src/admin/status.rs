@@ -53,6 +53,8 @@ struct Sessions {
     active: usize,
     capacity: usize,
     accepting: bool,
+    late: bool,
+    lateness_ms: f64,
     list: Vec<SessionStatus>,
 }
 
@@ -95,6 +97,8 @@ pub(super) async fn get_status(State(parts): State<Arc<AdminParts>>) -> Json<Sta
             active: admission.active,
             capacity: admission.capacity,
             accepting: admission.accepting,
+            late: admission.late,
+            lateness_ms: super::milliseconds(parts.admission.lateness()),
             list: parts.registry.list(now).into_iter().map(SessionStatus::from).collect(),
         },
         backend: (parts.backend)(),

@@ -20,13 +20,14 @@ use prometheus::{
 pub use labels::{AudioFault, CircuitLevel, RequestPath, TurnStage};
 use process::ProcessFigures;
 use worker::WorkerCollector;
-pub use worker::{PACING_BOUNDS_MS, WorkerCounters};
+pub use worker::{PACING_BOUNDS_MS, PacingCounts, WorkerCounters};
 
 /// Buckets of call set-up, in seconds: a set-up is a millisecond's work.
 const SETUP_SECONDS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 /// Buckets of the stages of a turn, in seconds: from the engine's own work to a slow model.
-const TURN_SECONDS: &[f64] =
-    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0];
+const TURN_SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0,
+];
 /// Buckets of a call's jitter, in seconds: half a frame of 20 ms up to what no buffer mends.
 const JITTER_SECONDS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2];
 /// Buckets of a call's length, in seconds.
@@ -57,6 +58,10 @@ pub struct Metrics {
     pub ready: IntGauge,
     /// `sofia_phone_draining`: 1 while the pod drains.
     pub draining: IntGauge,
+    /// `sofia_phone_late`: 1 while no call is taken because packets leave late.
+    pub late: IntGauge,
+    /// `sofia_phone_media_lateness_seconds`: how late packets leave, as admission judges it.
+    pub media_lateness: Gauge,
     sessions_ended: IntCounterVec,
     calls_refused: IntCounterVec,
     /// `sofia_phone_session_duration_seconds`: how long calls lasted.
@@ -131,6 +136,12 @@ impl Metrics {
             accepting: int_gauge(r, "sofia_phone_accepting", "1 while the next call would be taken."),
             ready: int_gauge(r, "sofia_phone_ready", "1 while calls should be sent to the pod."),
             draining: int_gauge(r, "sofia_phone_draining", "1 while the pod drains."),
+            late: int_gauge(r, "sofia_phone_late", "1 while no call is taken because packets leave late."),
+            media_lateness: gauge(
+                r,
+                "sofia_phone_media_lateness_seconds",
+                "How late packets leave: 99 % of them were in time for this, in the second-worst quarter of the last second.",
+            ),
             sessions_ended: counters(
                 r,
                 "sofia_phone_sessions_total",

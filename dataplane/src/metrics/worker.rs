@@ -10,6 +10,9 @@ use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFam
 /// Upper bounds of the pacing buckets, in milliseconds; beyond the last there is one more bucket.
 pub const PACING_BOUNDS_MS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0];
 
+/// A worker without calls says once a second that it is alive; one that is silent for longer is held up.
+const IDLE_BEAT: Duration = Duration::from_millis(1_100);
+
 /// The counts of one media worker, written by its thread and read by scrapes. All only grow; `Relaxed` suffices, as no
 /// count tells anything about another.
 #[derive(Debug)]
@@ -73,6 +76,17 @@ impl WorkerCounters {
         self.pacing_sum_ns.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
+    /// How late packets left since the start, to be compared with an earlier look.
+    pub fn pacing(&self) -> PacingCounts {
+        PacingCounts(std::array::from_fn(|bucket| self.pacing[bucket].load(Ordering::Relaxed)))
+    }
+
+    /// How far the worker is behind with a round that has not ended yet: what a worker that is held up for long cannot count,
+    /// because nothing leaves meanwhile.
+    pub fn stalled_for(&self, now: Instant) -> Duration {
+        self.silent_for(now).saturating_sub(IDLE_BEAT)
+    }
+
     /// Says that the worker is alive; each of its rounds does.
     pub fn beat(&self) {
         self.last_beat_ms.store(self.milliseconds(Instant::now()), Ordering::Relaxed);
@@ -85,6 +99,37 @@ impl WorkerCounters {
 
     fn milliseconds(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// How many packets left how late, by the buckets of [`PACING_BOUNDS_MS`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PacingCounts([u64; PACING_BOUNDS_MS.len() + 1]);
+
+impl PacingCounts {
+    /// What came since an earlier look at the same worker.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self(std::array::from_fn(|bucket| self.0[bucket].saturating_sub(earlier.0[bucket])))
+    }
+
+    /// The lateness that the share `quantile` (0 to 1) of the packets does not exceed; within a bucket they are taken for evenly
+    /// spread. Zero where there are none, and never more than the last bound.
+    #[must_use]
+    pub fn quantile(&self, quantile: f64) -> Duration {
+        let total: u64 = self.0.iter().sum();
+        let rank = total as f64 * quantile;
+        let (mut below, mut lower_ms) = (0.0, 0.0);
+        for (count, upper_ms) in self.0.iter().zip(PACING_BOUNDS_MS) {
+            let count = *count as f64;
+            if count > 0.0 && below + count >= rank {
+                let ms = lower_ms + (upper_ms - lower_ms) * ((rank - below) / count).clamp(0.0, 1.0);
+                return Duration::from_secs_f64(ms / 1e3);
+            }
+            below += count;
+            lower_ms = upper_ms;
+        }
+        if total == 0 { Duration::ZERO } else { Duration::from_secs_f64(lower_ms / 1e3) }
     }
 }
 
@@ -228,6 +273,36 @@ mod tests {
         ] {
             assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn lateness_is_told_of_what_came_since_the_last_look() {
+        let counters = WorkerCounters::new();
+        assert_eq!(counters.pacing().quantile(0.99), Duration::ZERO, "nothing was sent");
+        (0..100).for_each(|_| counters.observe_pacing(Duration::from_millis(30)));
+        let earlier = counters.pacing();
+        assert!(earlier.quantile(0.99) > Duration::from_millis(20));
+        (0..990).for_each(|_| counters.observe_pacing(Duration::from_micros(800)));
+        (0..10).for_each(|_| counters.observe_pacing(Duration::from_millis(9)));
+        let since = counters.pacing().since(&earlier);
+        assert!(since.quantile(0.5) <= Duration::from_millis(1), "{since:?}");
+        assert_eq!(since.quantile(0.99), Duration::from_millis(1), "one in a hundred may be later");
+        assert!(since.quantile(0.995) > Duration::from_millis(5), "{since:?}");
+        counters.observe_pacing(Duration::from_secs(3));
+        assert_eq!(counters.pacing().quantile(1.0), Duration::from_millis(50), "the scale ends there");
+    }
+
+    #[test]
+    fn a_worker_that_is_held_up_is_late_though_nothing_leaves() {
+        let counters = WorkerCounters::new();
+        counters.beat();
+        let now = Instant::now();
+        assert_eq!(
+            counters.stalled_for(now + Duration::from_millis(900)),
+            Duration::ZERO,
+            "an idle one sleeps for a second"
+        );
+        assert!(counters.stalled_for(now + Duration::from_secs(2)) > Duration::from_millis(800));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! last call is gone.
 
 mod configure;
+mod lateness;
 
 use std::io;
 use std::net::SocketAddr;
@@ -196,6 +197,8 @@ impl Pod {
         };
         let calls = Arc::new(Calls::new(configure::calls(&settings), parts));
         tokio::spawn(listener::run(Arc::clone(&calls), listener));
+        let watched = lateness::watch(counters, calls.admission().clone(), settings.limits.max_lateness);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(watched));
         tokio::spawn(stop.clone().run_until_cancelled_owned(watch_backend(guarded, backend_flag)));
         let drained = tokio::spawn({
             let drain = drain.clone();

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::lateness::Lateness;
 use super::rate::TokenBucket;
 use crate::settings::CallLimits;
 
@@ -26,11 +27,14 @@ pub enum Refusal {
     /// Calls come faster than they may.
     #[error("calls come faster than the pod takes them")]
     RateLimited,
+    /// Packets of the calls in progress leave late.
+    #[error("the pod does not keep the pace of the calls that it has")]
+    Late,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Full, Self::Draining, Self::CallerLimit, Self::RateLimited];
+    pub const ALL: [Self; 5] = [Self::Full, Self::Draining, Self::CallerLimit, Self::RateLimited, Self::Late];
 
     /// The reason as a metric's label.
     pub const fn as_str(self) -> &'static str {
@@ -39,6 +43,7 @@ impl Refusal {
             Self::Draining => "draining",
             Self::CallerLimit => "caller_limit",
             Self::RateLimited => "rate_limited",
+            Self::Late => "late",
         }
     }
 }
@@ -52,16 +57,19 @@ pub struct AdmissionState {
     pub capacity: usize,
     /// Whether a drain has begun; it is never taken back.
     pub draining: bool,
-    /// Whether the next call would find a permit: the ESL listener is open exactly while this is so.
+    /// Whether the next call would be taken: the ESL listener is open exactly while this is so.
     pub accepting: bool,
     /// Whether the pod was full and has not come down to its low-water mark since. Not ready, though it may be accepting.
     pub recovering: bool,
+    /// Whether calls are refused because packets leave late.
+    pub late: bool,
 }
 
 struct Inner {
     active: usize,
     draining: bool,
     recovering: bool,
+    lateness: Lateness,
     /// Calls by hash of the caller's number. Never longer than `active`: numbers without calls are removed.
     callers: HashMap<u64, usize>,
     setup_rate: Option<TokenBucket>,
@@ -99,6 +107,7 @@ impl Admission {
             active: 0,
             draining: false,
             recovering: false,
+            lateness: Lateness::new(limits.max_lateness),
             callers: HashMap::new(),
             setup_rate: limits.setup_rate_per_second.map(|rate| TokenBucket::new(rate, now)),
         };
@@ -120,6 +129,9 @@ impl Admission {
         if inner.active >= self.shared.limits.max_sessions {
             return Err(Refusal::Full);
         }
+        if inner.lateness.is_late() {
+            return Err(Refusal::Late);
+        }
         if inner.setup_rate.as_mut().is_some_and(|bucket| !bucket.try_take(now)) {
             return Err(Refusal::RateLimited);
         }
@@ -127,6 +139,25 @@ impl Admission {
         inner.recovering |= inner.active >= self.shared.limits.max_sessions;
         self.shared.publish(inner);
         Ok(Permit { shared: Arc::clone(&self.shared), caller: None })
+    }
+
+    /// Hears how late packets left since the last time, but for one in a hundred; every [`super::READING_INTERVAL`]. Says whether
+    /// the pod is late, where that is news.
+    pub fn observe_lateness(&self, now: Instant, reading: Duration) -> Option<bool> {
+        let mut inner = self.shared.lock();
+        let before = inner.lateness.is_late();
+        inner.lateness.observe(now, reading);
+        let late = inner.lateness.is_late();
+        if late == before {
+            return None;
+        }
+        self.shared.publish(&inner);
+        Some(late)
+    }
+
+    /// How late packets leave, as it is judged.
+    pub fn lateness(&self) -> Duration {
+        self.shared.lock().lateness.current()
     }
 
     /// What holds now.
@@ -171,12 +202,14 @@ impl Shared {
 }
 
 fn describe(inner: &Inner, limits: &CallLimits) -> AdmissionState {
+    let late = inner.lateness.is_late();
     AdmissionState {
         active: inner.active,
         capacity: limits.max_sessions,
         draining: inner.draining,
-        accepting: !inner.draining && inner.active < limits.max_sessions,
+        accepting: !inner.draining && !late && inner.active < limits.max_sessions,
         recovering: inner.recovering,
+        late,
     }
 }
 
@@ -242,7 +275,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn limits(max_sessions: usize, ready_low_water: usize) -> CallLimits {
-        CallLimits { max_sessions, ready_low_water, max_sessions_per_caller: None, setup_rate_per_second: None }
+        CallLimits {
+            max_sessions,
+            ready_low_water,
+            max_sessions_per_caller: None,
+            setup_rate_per_second: None,
+            max_lateness: None,
+        }
     }
 
     #[test]
@@ -353,8 +392,34 @@ mod tests {
         drop(call);
         assert_eq!(
             admission.state(),
-            AdmissionState { active: 0, capacity: 2, draining: true, accepting: false, recovering: false }
+            AdmissionState { active: 0, capacity: 2, draining: true, accepting: false, recovering: false, late: false }
         );
+    }
+
+    #[test]
+    fn a_late_pod_refuses_and_keeps_the_calls_it_has_until_it_is_in_time_again() {
+        let start = Instant::now();
+        let limit = Duration::from_millis(10);
+        let admission = Admission::new(CallLimits { max_lateness: Some(limit), ..limits(5, 4) }, start);
+        let _call = admission.try_admit(start).expect("free");
+        let mut watch = admission.watch();
+        let mut now = start;
+        let mut observe = |reading| {
+            now += super::super::READING_INTERVAL;
+            admission.observe_lateness(now, reading)
+        };
+        assert_eq!((observe(limit * 2), observe(limit * 2)), (None, Some(true)));
+        assert_eq!(observe(limit * 2), None, "no news");
+        assert!(watch.has_changed().expect("the sender lives"), "the listener is told");
+        let state = *watch.borrow_and_update();
+        assert!(state.late && !state.accepting && !state.recovering && state.active == 1, "{state:?}");
+        assert_eq!(admission.try_admit(start).expect_err("late"), Refusal::Late);
+        assert_eq!(admission.lateness(), limit * 2);
+
+        let back = (0..20).find_map(|_| observe(Duration::ZERO));
+        assert_eq!(back, Some(false));
+        assert!(watch.has_changed().expect("the sender lives") && watch.borrow_and_update().accepting);
+        assert!(admission.try_admit(start).is_ok());
     }
 
     #[tokio::test]
@@ -397,7 +462,14 @@ mod tests {
         assert!(admitted.into_inner() > 0);
         assert_eq!(
             admission.state(),
-            AdmissionState { active: 0, capacity: CAPACITY, draining: false, accepting: true, recovering: false }
+            AdmissionState {
+                active: 0,
+                capacity: CAPACITY,
+                draining: false,
+                accepting: true,
+                recovering: false,
+                late: false
+            }
         );
     }
 

@@ -132,6 +132,7 @@ mod tests {
             ready_low_water: 4,
             max_sessions_per_caller: None,
             setup_rate_per_second: None,
+            max_lateness: None,
         };
         Admission::new(limits, Instant::now())
     }

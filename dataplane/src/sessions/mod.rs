@@ -2,10 +2,11 @@
 //! call's media or conversation; calls are told what to do through tokens and watched values.
 //!
 //! [`Admission`]'s permits are the truth of how many calls there are; readiness follows them, and a drain is over when the
-//! last one is back.
+//! last one is back. A pod whose packets leave late has fewer calls than permits and takes none all the same.
 
 mod admission;
 mod drain;
+mod lateness;
 mod rate;
 mod readiness;
 mod registry;
@@ -13,6 +14,7 @@ mod state;
 
 pub use admission::{Admission, AdmissionState, Permit, Refusal};
 pub use drain::{Drain, DrainOutcome};
+pub use lateness::READING_INTERVAL;
 pub use rate::TokenBucket;
 pub use readiness::{NotReady, Readiness};
 pub use registry::{DuplicateSession, NewSession, Registry, SessionGuard, SessionHandle, SessionSnapshot};

@@ -1,4 +1,4 @@
-//! Readiness: whether new calls should be sent here. Derived from the permits; decides nothing itself.
+//! Readiness: whether new calls should be sent here. Derived from admission; decides nothing itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +14,8 @@ pub enum NotReady {
     Starting,
     /// Full, or was full and has not come down to the low-water mark.
     Full,
+    /// Packets of the calls in progress leave late.
+    Late,
 }
 
 impl NotReady {
@@ -23,6 +25,7 @@ impl NotReady {
             Self::Draining => "draining",
             Self::Starting => "starting",
             Self::Full => "full",
+            Self::Late => "late",
         }
     }
 }
@@ -56,8 +59,10 @@ impl Readiness {
             Err(NotReady::Draining)
         } else if !self.started.load(Ordering::Acquire) {
             Err(NotReady::Starting)
-        } else if !state.accepting || state.recovering {
+        } else if state.active >= state.capacity || state.recovering {
             Err(NotReady::Full)
+        } else if state.late {
+            Err(NotReady::Late)
         } else {
             Ok(())
         }
@@ -68,7 +73,7 @@ impl Readiness {
 mod tests {
     use super::*;
 
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use crate::settings::CallLimits;
 
@@ -80,6 +85,7 @@ mod tests {
             ready_low_water: 0,
             max_sessions_per_caller: None,
             setup_rate_per_second: None,
+            max_lateness: Some(Duration::from_millis(10)),
         };
         let admission = Admission::new(limits, now);
         let readiness = Readiness::new(admission.clone());
@@ -93,6 +99,10 @@ mod tests {
         assert_eq!(readiness.check(), Err(NotReady::Full), "a permit is free, but the mark is not reached");
         drop(second);
         assert_eq!(readiness.check(), Ok(()));
+        for _ in 0..2 {
+            admission.observe_lateness(now, Duration::from_millis(30));
+        }
+        assert_eq!(readiness.check(), Err(NotReady::Late));
         admission.start_draining();
         assert_eq!(readiness.check(), Err(NotReady::Draining));
     }

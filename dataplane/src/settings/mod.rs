@@ -345,6 +345,7 @@ fn read_limits(r: &mut Reader) -> CallLimits {
         ready_low_water,
         max_sessions_per_caller: NonZeroUsize::new(r.count("SOFIA_PHONE_MAX_SESSIONS_PER_CALLER") as usize),
         setup_rate_per_second: NonZeroU32::new(r.count("SOFIA_PHONE_SETUP_RATE_PER_SECOND")),
+        max_lateness: Some(r.milliseconds("SOFIA_PHONE_MAX_LATENESS_MS")).filter(|limit| !limit.is_zero()),
     }
 }
 

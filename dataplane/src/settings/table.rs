@@ -159,6 +159,13 @@ pub const VARIABLES: &[Variable] = &[
         "Calls that one caller's number may have on this pod at a time. 0: no limit. Withheld numbers are not limited.",
     ),
     variable("SOFIA_PHONE_SETUP_RATE_PER_SECOND", "0", integer(0, 10_000), "New calls taken a second. 0: no limit."),
+    variable(
+        "SOFIA_PHONE_MAX_LATENESS_MS",
+        "10",
+        integer(0, 40),
+        "While one packet in a hundred leaves later than this, no new call is taken; calls in progress are not touched. 0: lateness \
+         refuses nobody.",
+    ),
     variable("SOFIA_PHONE_SESSION_TIMEOUT", "30", integer(1, 1440), "Longest call, in minutes."),
     variable(
         "SOFIA_PHONE_DRAIN_DEADLINE_SECONDS",

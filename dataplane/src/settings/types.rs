@@ -98,4 +98,6 @@ pub struct CallLimits {
     pub max_sessions_per_caller: Option<NonZeroUsize>,
     /// New calls a second; `None`: no limit.
     pub setup_rate_per_second: Option<NonZeroU32>,
+    /// While packets leave later than this no call is taken; `None`: lateness refuses nobody.
+    pub max_lateness: Option<Duration>,
 }
