@@ -16,8 +16,8 @@ use crate::plan::CallPlan;
 use crate::report::{CallOutcome, Happening, TimelineEvent};
 use crate::script::ScriptError;
 
-/// How often a condition is looked at.
-const POLL: Duration = Duration::from_millis(5);
+/// How often a condition is looked at when nothing changes: some are of time alone.
+const POLL: Duration = Duration::from_millis(20);
 /// How long a call that was hung up may take to end: far beyond what any dialplan here needs.
 const END_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -104,6 +104,18 @@ fn brief(snapshot: &Snapshot) -> String {
     )
 }
 
+/// A look at a call from elsewhere than where its handle is; cheap to clone, and good for looking after the call's end too.
+#[derive(Clone)]
+pub struct CallView(Arc<CallShared>);
+
+impl CallView {
+    /// The call as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.snapshot()
+    }
+}
+
 /// A running call. Dropping it does not end the call; [`Self::hang_up`] does.
 pub struct CallHandle {
     shared: Arc<CallShared>,
@@ -142,6 +154,12 @@ impl CallHandle {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.shared.snapshot()
+    }
+
+    /// For whoever watches the call while others have its handle.
+    #[must_use]
+    pub fn view(&self) -> CallView {
+        CallView(self.shared.clone())
     }
 
     /// Says a clip after what is being said already; done when it is said (or the call is over).
@@ -199,8 +217,7 @@ impl CallHandle {
 
     /// Waits until the call is that far, or over; for ever if need be.
     pub async fn reaches(&self, progress: Progress) {
-        // The sender lives as long as this handle.
-        let _ = self.shared.progress.subscribe().wait_for(|now| *now >= progress).await;
+        self.shared.reaches(progress, Duration::MAX).await;
     }
 
     /// Waits for the answer.
@@ -208,7 +225,7 @@ impl CallHandle {
     /// # Errors
     /// See [`Self::wait_until`]; a refusal is an end.
     pub async fn answered(&self, timeout: Duration) -> Result<Snapshot, WaitError> {
-        self.wait_until("an answer", timeout, |call| call.answered).await
+        self.shared.answered(timeout).await
     }
 
     /// Waits until the agent speaks.
@@ -231,11 +248,8 @@ impl CallHandle {
     /// steps, the caller hangs up after the last.
     pub async fn outcome(mut self) -> CallOutcome {
         let mut script_error = None;
-        if self.script.is_none()
-            && let Err(error) = self.answered(self.plan.answer_timeout).await
-            && !error.ended
-        {
-            script_error = Some(error.to_string());
+        if self.script.is_none() && !self.shared.reaches(Progress::Answered, self.plan.answer_timeout).await {
+            script_error = self.answered(Duration::ZERO).await.err().map(|error| error.to_string());
             self.hang_up();
         }
         if let Some(script) = self.script.take() {
@@ -246,9 +260,8 @@ impl CallHandle {
                 Err(error) => Some(error.to_string()),
             };
             self.hang_up();
-            let ended = |call: &Snapshot| call.progress == Progress::Ended;
-            if let Err(error) = self.wait_until("the end", END_TIMEOUT, ended).await {
-                script_error.get_or_insert(error.to_string());
+            if !self.shared.reaches(Progress::Ended, END_TIMEOUT).await {
+                script_error.get_or_insert(format!("waited {END_TIMEOUT:?} for the end, in vain"));
             }
         }
         let mut outcome = self.task.await.expect("a call's task neither panics nor is it aborted");
@@ -262,7 +275,7 @@ impl CallShared {
         let now = Instant::now();
         let progress = *self.progress.borrow();
         let answered = self.channel.lock().answered_us > 0;
-        let timeline = self.timeline().clone();
+        let timeline = self.timeline.events().clone();
         let observed = self.monitor.lock();
         let listener = observed.listener.as_ref();
         Snapshot {
@@ -288,7 +301,10 @@ impl CallShared {
         mut condition: impl FnMut(&Snapshot) -> bool,
     ) -> Result<Snapshot, WaitError> {
         let started = Instant::now();
+        let listening = self.timeline.listen();
         loop {
+            let mut changed = std::pin::pin!(listening.next());
+            changed.as_mut().enable();
             let snapshot = self.snapshot();
             if condition(&snapshot) {
                 return Ok(snapshot);
@@ -298,8 +314,23 @@ impl CallShared {
                 let waited_ms = started.elapsed().as_secs_f64() * 1e3;
                 return Err(WaitError { what: what.to_owned(), waited_ms, ended, snapshot: Box::new(snapshot) });
             }
-            tokio::time::sleep(POLL).await;
+            let _ = tokio::time::timeout(POLL.min(timeout), changed).await;
         }
+    }
+
+    /// Waits until the call is that far, or over; false after `timeout`. Costs nothing meanwhile.
+    pub(crate) async fn reaches(&self, progress: Progress, timeout: Duration) -> bool {
+        let mut watch = self.progress.subscribe();
+        // The sender lives as long as this call.
+        tokio::time::timeout(timeout, watch.wait_for(|now| *now >= progress)).await.is_ok()
+    }
+
+    /// Waits for the answer.
+    pub(crate) async fn answered(&self, timeout: Duration) -> Result<Snapshot, WaitError> {
+        let started = Instant::now();
+        self.reaches(Progress::Answered, timeout).await;
+        let answered = self.wait_until("an answer", Duration::ZERO, |call| call.answered).await;
+        answered.map_err(|error| WaitError { waited_ms: started.elapsed().as_secs_f64() * 1e3, ..error })
     }
 
     pub(crate) async fn agent_finishes(&self, timeout: Duration) -> Result<Snapshot, WaitError> {
@@ -311,7 +342,6 @@ impl CallShared {
     /// Queues at once; the future ends when it is said.
     pub(crate) fn say(&self, clip: &Clip) -> impl Future<Output = ()> + use<> {
         let (done, said) = oneshot::channel();
-        self.note(Happening::Said { ms: clip.duration().as_secs_f64() * 1e3 });
         self.order(Order::Say { clip: clip.clone(), looped: false, done: Some(done) });
         // The sender is dropped when the call ends: done either way.
         async move { drop(said.await) }

@@ -42,11 +42,12 @@ mod sdp;
 pub mod server;
 mod stats;
 mod switch;
+mod timeline;
 pub mod voices;
 
 pub use cause::Cause;
 pub use config::ConfigError;
-pub use handle::{CallHandle, Progress, Snapshot, WaitError};
+pub use handle::{CallHandle, CallView, Progress, Snapshot, WaitError};
 pub use media::{Burst, Clip, ClipError, Gap, HeardDigit, Impairments, LegReport, PumpReport};
 pub use plan::{CallPlan, Step};
 pub use report::{CallOutcome, EndedBy, Happening, TimelineEvent};

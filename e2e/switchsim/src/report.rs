@@ -105,7 +105,7 @@ pub enum Happening {
     Held,
     /// The caller took the agent back.
     Unheld,
-    /// The caller began to say a clip.
+    /// The caller began to say a clip: its first packet left.
     Said {
         /// How long it is, in milliseconds.
         ms: f64,

@@ -48,8 +48,7 @@ pub enum ScriptError {
 
 /// Runs the plan's steps from the answer on.
 pub(crate) async fn run(call: Arc<CallShared>, plan: CallPlan) -> Result<(), ScriptError> {
-    let answered = |snapshot: &Snapshot| snapshot.answered;
-    match call.wait_until("an answer", plan.answer_timeout, answered).await {
+    match call.answered(plan.answer_timeout).await {
         Ok(_) => {}
         // Refused: that is an outcome, not a script that went wrong.
         Err(error) if error.ended => return Ok(()),
@@ -76,10 +75,8 @@ pub(crate) async fn run(call: Arc<CallShared>, plan: CallPlan) -> Result<(), Scr
                 Ok(())
             }
             Step::Wait(duration) => {
-                let ended =
-                    call.wait_until("the end", *duration, |snapshot| snapshot.progress == Progress::Ended).await;
-                // Time that passes is what was wanted.
-                drop(ended);
+                // An end before its time ends the wait.
+                call.reaches(Progress::Ended, *duration).await;
                 Ok(())
             }
             Step::Hold => {

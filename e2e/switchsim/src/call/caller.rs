@@ -195,7 +195,7 @@ impl CallerLeg<'_> {
             channel.call_state = CallState::Active;
         }
         self.shared.note(Happening::Answered);
-        self.shared.progress.send_replace(Progress::Answered);
+        self.shared.reach(Progress::Answered);
     }
 
     /// `+seconds [cause]`

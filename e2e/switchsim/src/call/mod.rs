@@ -7,7 +7,7 @@ mod pod;
 
 pub(crate) use api::{SwitchApi, api};
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -22,9 +22,10 @@ use crate::media::listener::Listener;
 use crate::media::monitor::Monitor;
 use crate::media::pump::Order;
 use crate::plan::CallPlan;
-use crate::report::{CallOutcome, EndedBy, Happening, TimelineEvent};
+use crate::report::{CallOutcome, EndedBy, Happening};
 use crate::script;
 use crate::switch::{Core, Reach, Registered};
+use crate::timeline::Timeline;
 
 /// What can be asked of a caller's leg at any time.
 #[derive(Debug)]
@@ -59,9 +60,6 @@ pub(crate) enum LegEvent {
     Ended(Cause),
 }
 
-/// Longest timeline of a call: a pod that floods commands is not to fill the memory.
-const MAX_TIMELINE: usize = 10_000;
-
 /// What the tasks of one call and its handle share.
 pub(crate) struct CallShared {
     pub(crate) core: Arc<Core>,
@@ -72,7 +70,7 @@ pub(crate) struct CallShared {
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) control: mpsc::UnboundedSender<Control>,
     pub(crate) progress: watch::Sender<Progress>,
-    timeline: Mutex<Vec<TimelineEvent>>,
+    pub(crate) timeline: Arc<Timeline>,
 }
 
 impl CallShared {
@@ -81,22 +79,19 @@ impl CallShared {
     }
 
     pub(crate) fn note(&self, what: Happening) {
-        tracing::debug!(call = self.id, ?what);
-        let at_ms = self.now_ms();
-        let mut timeline = self.timeline();
-        if timeline.len() < MAX_TIMELINE {
-            timeline.push(TimelineEvent { at_ms, what });
-        }
+        self.timeline.note(what);
+    }
+
+    /// The call is that far.
+    pub(crate) fn reach(&self, progress: Progress) {
+        self.progress.send_replace(progress);
+        self.timeline.ring();
     }
 
     pub(crate) fn problem(&self, problem: impl Into<String>) {
         let problem = problem.into();
         tracing::warn!(call = self.id, problem);
         self.note(Happening::Problem { problem });
-    }
-
-    pub(crate) fn timeline(&self) -> MutexGuard<'_, Vec<TimelineEvent>> {
-        self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -135,6 +130,7 @@ pub(crate) fn start(core: &Arc<Core>, plan: CallPlan) -> CallHandle {
     let listener = plan.listen.then(|| Listener::new(epoch, plan.record));
     let monitor = Arc::new(Monitor::new(epoch, listener));
     let (progress, _) = watch::channel(Progress::Dialling);
+    let timeline = Arc::new(Timeline::new(id, epoch));
     let shared = Arc::new(CallShared {
         core: core.clone(),
         epoch,
@@ -143,13 +139,13 @@ pub(crate) fn start(core: &Arc<Core>, plan: CallPlan) -> CallHandle {
         monitor: monitor.clone(),
         control: control.clone(),
         progress,
-        timeline: Mutex::default(),
+        timeline: timeline.clone(),
     });
     core.channels().insert(uuid.clone(), Registered { channel, control: Reach::Caller(control) });
     let mut impairments = plan.impairments;
     // Callers of the same plan are not to move in step.
     impairments.seed = impairments.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(id);
-    shared.order(Order::Add { monitor, impairments });
+    shared.order(Order::Add { monitor, timeline, impairments });
 
     let run = shared.clone();
     let (to, from) = (plan.to.clone(), plan.from.clone());
@@ -174,10 +170,10 @@ fn finish(shared: &CallShared, end: CallerEnd, uuid: String, to: String, from: S
     };
     let answered = channel.answered_us > 0;
     shared.note(Happening::Ended { cause: end.cause });
-    shared.progress.send_replace(Progress::Ended);
+    shared.reach(Progress::Ended);
     let mut observed = shared.monitor.lock();
     observed.detach();
-    let timeline = shared.timeline().clone();
+    let timeline = shared.timeline.events().clone();
     let answered_after_ms = timeline.iter().find(|event| event.what == Happening::Answered).map(|event| event.at_ms);
     let sip_headers = channel
         .variables

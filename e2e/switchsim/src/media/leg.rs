@@ -61,6 +61,7 @@ struct Saying {
     format: (Codec, u32),
     index: usize,
     looped: bool,
+    begun: bool,
     done: Option<oneshot::Sender<()>>,
 }
 
@@ -102,6 +103,8 @@ pub(crate) struct Speaker {
     timestamp: u32,
     marker: bool,
     latest: Option<Instant>,
+    /// Lengths of the clips whose first frame was the current one; whoever sends the frame notes and clears them.
+    pub(crate) begun: Vec<Duration>,
     /// Samples of the current frame, for `echo`.
     spoken: (Option<Clip>, usize),
 }
@@ -130,6 +133,7 @@ impl Speaker {
             timestamp,
             marker: true,
             latest: None,
+            begun: Vec::new(),
             spoken: (None, 0),
         }
     }
@@ -146,7 +150,7 @@ impl Speaker {
 
     pub(crate) fn say(&mut self, clip: Clip, looped: bool, done: Option<oneshot::Sender<()>>) {
         let frames = clip.frames(UNHEARD.0, UNHEARD.1);
-        self.queue.push_back(Saying { clip, frames, format: UNHEARD, index: 0, looped, done });
+        self.queue.push_back(Saying { clip, frames, format: UNHEARD, index: 0, looped, begun: false, done });
     }
 
     pub(crate) fn stop_saying(&mut self) {
@@ -244,6 +248,9 @@ impl Speaker {
             if saying.frames.get(saying.index).is_some() {
                 let at = saying.index;
                 saying.index += 1;
+                if !std::mem::replace(&mut saying.begun, true) && !saying.looped {
+                    self.begun.push(saying.clip.duration());
+                }
                 self.spoken = (Some(saying.clip.clone()), at * format.1 as usize * RATE_HZ as usize / 1000);
                 return (saying.frames.clone(), at);
             }

@@ -22,7 +22,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::clip::{Clip, RATE_HZ};
 use super::leg::{Frame, Impairments, LegFormat, LocalSound, Outgoing, Speaker};
 use super::monitor::{Monitor, Observed, Sent};
+use crate::report::Happening;
 use crate::stats::{Histogram, Spread};
+use crate::timeline::Timeline;
 
 /// epoll's name for the wake-up descriptor; callers count from 1.
 const WAKE: u64 = 0;
@@ -58,6 +60,7 @@ pub(crate) struct NewLeg {
 pub(crate) enum Order {
     Add {
         monitor: Arc<Monitor>,
+        timeline: Arc<Timeline>,
         impairments: Impairments,
     },
     Attach(Box<NewLeg>),
@@ -174,6 +177,7 @@ struct Leg {
 
 struct Caller {
     monitor: Arc<Monitor>,
+    timeline: Arc<Timeline>,
     speaker: Speaker,
     leg: Option<Leg>,
     local: Option<LocalSound>,
@@ -284,10 +288,10 @@ impl Worker {
     }
 
     fn obey(&mut self, id: u64, order: Order) {
-        if let Order::Add { monitor, impairments } = order {
+        if let Order::Add { monitor, timeline, impairments } = order {
             let mut speaker = Speaker::new(impairments, self.silence.clone());
             let first = Instant::now() + speaker.phase();
-            let caller = Caller { monitor, speaker, leg: None, local: None, local_at: 0, generation: 0 };
+            let caller = Caller { monitor, timeline, speaker, leg: None, local: None, local_at: 0, generation: 0 };
             self.callers.insert(id, caller);
             self.schedule(first, Task::Frame { caller: id });
             return;
@@ -375,6 +379,9 @@ impl Worker {
             }
         }
         let frame = caller.speaker.frame(format.as_ref(), now, &mut self.outgoing);
+        for said in caller.speaker.begun.drain(..) {
+            caller.timeline.note_at(now, Happening::Said { ms: said.as_secs_f64() * 1e3 });
+        }
         caller.play_local(now);
         let generation = caller.generation;
         let mut delayed = Vec::new();
@@ -412,6 +419,8 @@ impl Worker {
             } else if observed.on_datagram(&buffer[..length], arrival) {
                 leg.last_heard = arrival.max(leg.last_heard);
             }
+            drop(observed);
+            caller.timeline.ring();
         }
     }
 }

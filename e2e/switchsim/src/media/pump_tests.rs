@@ -36,7 +36,8 @@ impl Line {
             seed: id,
             ..Impairments::default()
         };
-        pump.order(id, Order::Add { monitor: monitor.clone(), impairments });
+        let timeline = Arc::new(Timeline::new(id, Instant::now()));
+        pump.order(id, Order::Add { monitor: monitor.clone(), timeline, impairments });
         let remote = pod.local_addr().unwrap();
         let media = AnsweredMedia { remote, codec: Codec::Pcmu, payload_type: 0, ptime_ms: 20, dtmf: None };
         let (events, _events) = mpsc::unbounded_channel();
