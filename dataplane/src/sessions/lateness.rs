@@ -11,8 +11,12 @@ use std::time::{Duration, Instant};
 pub const READING_INTERVAL: Duration = Duration::from_millis(250);
 /// Readings that count: a second's.
 const READINGS: usize = 4;
-/// So long packets must have left in time before calls are taken again, beyond the second that the readings reach back.
+/// So long packets must have left in less than half the limit before calls are taken again, beyond the second that the readings
+/// reach back.
 const CALM: Duration = Duration::from_secs(1);
+/// So long it takes where they leave in time, but not in less than half: a pod at its limit is not to flap, nor one with a steady
+/// neighbour to be shut for good.
+const IN_TIME: Duration = Duration::from_secs(10);
 
 /// The judge of a pod's lateness.
 #[derive(Debug)]
@@ -21,13 +25,21 @@ pub(super) struct Lateness {
     readings: [Duration; READINGS],
     next: usize,
     late: bool,
+    in_time_since: Option<Instant>,
     calm_since: Option<Instant>,
 }
 
 impl Lateness {
     /// In time; without a limit it stays so.
     pub(super) fn new(limit: Option<Duration>) -> Self {
-        Self { limit, readings: [Duration::ZERO; READINGS], next: 0, late: false, calm_since: None }
+        Self {
+            limit,
+            readings: [Duration::ZERO; READINGS],
+            next: 0,
+            late: false,
+            in_time_since: None,
+            calm_since: None,
+        }
     }
 
     /// Takes the newest reading: how late, but for one in a hundred, packets left since the last one.
@@ -35,13 +47,16 @@ impl Lateness {
         self.readings[self.next] = reading;
         self.next = (self.next + 1) % READINGS;
         let (Some(limit), current) = (self.limit, self.current()) else { return };
-        // Between half the limit and the whole nothing changes: a pod at its limit is not to flap.
-        if current >= limit / 2 {
-            self.calm_since = None;
-            self.late |= current > limit;
+        if current > limit {
+            (self.late, self.in_time_since, self.calm_since) = (true, None, None);
         } else if self.late {
-            let since = *self.calm_since.get_or_insert(now);
-            self.late = now.saturating_duration_since(since) < CALM;
+            let since = |start: &mut Option<Instant>| now.saturating_duration_since(*start.get_or_insert(now));
+            let in_time = since(&mut self.in_time_since);
+            if current >= limit / 2 {
+                self.calm_since = None;
+            }
+            let calm = if current < limit / 2 { since(&mut self.calm_since) } else { Duration::ZERO };
+            self.late = calm < CALM && in_time < IN_TIME;
         }
     }
 
@@ -102,13 +117,18 @@ mod tests {
     }
 
     #[test]
-    fn between_half_the_limit_and_the_whole_nothing_changes() {
+    fn between_half_the_limit_and_the_whole_it_stays_for_long_and_not_for_good() {
         let start = Instant::now();
         let mut in_time = Lateness::new(Some(LIMIT));
         assert!(judged(&mut in_time, start, &[ms(9); 40]).iter().all(|late| !late));
         let mut late = Lateness::new(Some(LIMIT));
         judged(&mut late, start, &[ms(11); 4]);
-        assert!(judged(&mut late, start + ms(1_000), &[ms(6); 40]).iter().all(|late| *late));
+        let wavering: Vec<Duration> = [ms(6), ms(6), ms(1), ms(6)].into_iter().cycle().take(60).collect();
+        let after = judged(&mut late, start + ms(1_000), &wavering);
+        let back = after.iter().position(|late| !late).expect("it comes back");
+        let took = READING_INTERVAL * u32::try_from(back + 1).expect("a few");
+        assert!(took >= IN_TIME && took <= IN_TIME * 2, "{took:?}");
+        assert!(after[back..].iter().all(|late| !late));
     }
 
     #[test]
@@ -129,7 +149,7 @@ mod tests {
                 let seen = &readings[(at + 1).saturating_sub(READINGS)..=at];
                 match (was, lateness.is_late()) {
                     (false, true) => prop_assert!(seen.iter().filter(|ms| **ms > 10).count() >= 2, "{seen:?}"),
-                    (true, false) => prop_assert!(seen.iter().filter(|ms| **ms >= 5).count() <= 1, "{seen:?}"),
+                    (true, false) => prop_assert!(seen.iter().filter(|ms| **ms > 10).count() <= 1, "{seen:?}"),
                     _ => {}
                 }
                 was = lateness.is_late();

@@ -54,6 +54,8 @@ pub(crate) struct Usage {
     pub(crate) user: Duration,
     pub(crate) system: Duration,
     pub(crate) rss_bytes: u64,
+    /// Open files and sockets.
+    pub(crate) descriptors: usize,
     /// CPU time by the threads' names.
     pub(crate) threads: Vec<(String, Duration)>,
 }
@@ -72,7 +74,8 @@ impl Usage {
                 threads.push((name, user + system));
             }
         }
-        Ok(Self { user, system, rss_bytes: kilobytes << 10, threads })
+        let descriptors = std::fs::read_dir(format!("/proc/{id}/fd"))?.count();
+        Ok(Self { user, system, rss_bytes: kilobytes << 10, descriptors, threads })
     }
 
     /// User and system time together.

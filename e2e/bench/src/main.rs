@@ -9,6 +9,7 @@ mod timing;
 mod whole;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -23,6 +24,8 @@ enum Part {
     Whole,
     /// Both.
     All,
+    /// Nothing else: a long run at a load that is to be held for good, with a verdict.
+    Soak,
 }
 
 /// Measures Sofia Phone's data plane against its goals, beside others on the same audio.
@@ -49,21 +52,39 @@ struct Arguments {
     /// New calls a second, one run each; none with 0.
     #[arg(long, value_delimiter = ',', default_values_t = [50, 100, 200])]
     rates: Vec<usize>,
+    /// Calls beside which others want the data plane's core; left out with 0.
+    #[arg(long, default_value_t = 100)]
+    beside_neighbour: usize,
+    /// `soak`: how long, in minutes.
+    #[arg(long, default_value_t = 30.0)]
+    minutes: f64,
+    /// `soak`: calls that a core of this machine holds, as measured; 70 % of them are up at a time.
+    #[arg(long, default_value_t = 250)]
+    capacity: usize,
 }
 
-fn main() -> Result<()> {
+/// The share of the capacity at which a long run is.
+const SOAK_SHARE: f64 = 0.7;
+
+fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let cores = machine::cores();
-    let mut report = table::Report::default();
-    let date = if arguments.date.is_empty() { String::new() } else { format!("{}; ", arguments.date) };
-    report.circumstances.push(format!("{date}{}", machine::describe()));
-    report.circumstances.push(format!("load average of the machine at the start: {}", machine::load_average()));
-    let started = std::time::Instant::now();
+    let machine = machine::describe();
     // The data plane's core is the first, everything else is done on the last.
     let (own, others) = (cores.first().copied().unwrap_or(0), cores.last().copied().unwrap_or(0));
     machine::pin(others).context("cannot stay on one core")?;
+    if arguments.part == Part::Soak {
+        return soak(arguments, own, &machine);
+    }
+    let mut report = table::Report::default();
+    let date = if arguments.date.is_empty() { String::new() } else { format!("{}; ", arguments.date) };
+    report.circumstances.push(format!("{date}{machine}"));
+    report.circumstances.push(format!("load average of the machine at the start: {}", machine::load_average()));
+    let started = std::time::Instant::now();
     if arguments.part != Part::Whole {
-        kernels::measure(&mut report, Duration::from_millis(if arguments.quick { 60 } else { 150 }))?;
+        let effort = Duration::from_millis(if arguments.quick { 150 } else { 400 });
+        let mut stopwatch = timing::Stopwatch::new(arguments.out.join("criterion"), effort);
+        kernels::measure(&mut report, &mut stopwatch)?;
     }
     if arguments.part != Part::Kernels {
         if own == others {
@@ -75,6 +96,7 @@ fn main() -> Result<()> {
             window: Duration::from_secs(if arguments.quick { 30 } else { 60 }),
             calls: arguments.calls,
             rates: arguments.rates.into_iter().filter(|rate| *rate > 0).collect(),
+            beside_neighbour: arguments.beside_neighbour,
         };
         whole::measure(&mut report, &run)?;
     }
@@ -88,5 +110,24 @@ fn main() -> Result<()> {
     std::fs::write(&file, report.markdown()).with_context(|| file.display().to_string())?;
     print!("{}", report.text());
     println!("\n{}", file.display());
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Unlike figures, a long run has a verdict, and the exit status is it.
+fn soak(arguments: Arguments, core: usize, machine: &str) -> Result<ExitCode> {
+    let soak = whole::soak::Soak {
+        binary: arguments.dataplane,
+        core,
+        length: Duration::try_from_secs_f64(arguments.minutes * 60.0).context("--minutes")?,
+        calls: ((arguments.capacity as f64 * SOAK_SHARE) as usize).max(1),
+    };
+    println!(
+        "{machine}; {} calls at a time ({:.0} % of {}), {} minutes; load average {}",
+        soak.calls,
+        SOAK_SHARE * 100.0,
+        arguments.capacity,
+        arguments.minutes,
+        machine::load_average()
+    );
+    Ok(if whole::soak::run(&soak)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,51 +1,82 @@
-//! Times short functions by the wall clock of a pinned thread: medians of many batches, contestants taking turns so that a
-//! neighbour on the machine hits all of them alike. Never decides whether a time is good.
+//! Times short functions with criterion: its warm-up, its samples and its estimates, on a pinned thread and in little time. Never
+//! decides whether a time is good.
 
-use std::time::{Duration, Instant};
+use std::fs::{read_to_string, remove_dir_all};
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// A batch takes at least so long, so that reading the clock is not what is measured, and not much longer, so that few batches
-/// are hit by an interruption.
-const BATCH: Duration = Duration::from_micros(100);
-/// Fewer batches make no median.
-const LEAST_BATCHES: usize = 25;
+use anyhow::{Context, Result};
+use criterion::Criterion;
+
+/// Until caches and branch predictors know the function.
+const WARM_UP: Duration = Duration::from_millis(200);
+/// Samples, of which the median is taken; criterion's least is ten.
+const SAMPLES: usize = 20;
+/// For the confidence intervals, which are criterion's own to show: few, because a hundred functions are timed.
+const RESAMPLES: usize = 2_000;
+/// How often each of several that are compared is timed, in turns: a neighbour on the machine seldom hits one of them both times.
+const ROUNDS: usize = 2;
 
 /// What is timed.
 pub(crate) type Run<'a> = Box<dyn FnMut() + 'a>;
 
-/// The median time of one run of each contestant, in microseconds. All together get `effort` for each contestant.
-pub(crate) fn race_us(effort: Duration, mut contestants: Vec<Run<'_>>) -> Vec<f64> {
-    let batches: Vec<u32> = contestants.iter_mut().map(|run| runs_in_batch(run)).collect();
-    let mut times: Vec<Vec<f64>> = vec![Vec::new(); contestants.len()];
-    let end = Instant::now() + effort * contestants.len() as u32;
-    while Instant::now() < end || times.first().is_some_and(|times| times.len() < LEAST_BATCHES) {
-        for ((run, batch), times) in contestants.iter_mut().zip(&batches).zip(&mut times) {
-            let start = Instant::now();
-            for _ in 0..*batch {
-                run();
+/// Times functions, and keeps what criterion writes of them.
+pub(crate) struct Stopwatch {
+    criterion: Criterion,
+    folder: PathBuf,
+    timed: usize,
+}
+
+impl Stopwatch {
+    /// Each function is run for `effort`; criterion's files go to `folder`, whose earlier ones are thrown away, so that nothing is
+    /// compared with another run.
+    pub(crate) fn new(folder: PathBuf, effort: Duration) -> Self {
+        // Where it is not there, there is nothing to throw away.
+        let _ = remove_dir_all(&folder);
+        let criterion = Criterion::default()
+            .without_plots()
+            .warm_up_time(WARM_UP)
+            .measurement_time(effort)
+            .sample_size(SAMPLES)
+            .nresamples(RESAMPLES)
+            .output_directory(&folder);
+        Self { criterion, folder, timed: 0 }
+    }
+
+    /// The median time of one run, in microseconds.
+    pub(crate) fn median_us(&mut self, name: &str, mut run: impl FnMut()) -> Result<f64> {
+        self.timed += 1;
+        let name = format!("{:03}-{}", self.timed, plain(name));
+        self.criterion.bench_function(name.as_str(), |timer| timer.iter(&mut run));
+        let file = self.folder.join(&name).join("new").join("estimates.json");
+        let estimates = read_to_string(&file).with_context(|| file.display().to_string())?;
+        median_ns(&estimates)
+            .map(|ns| ns / 1e3)
+            .with_context(|| format!("{}: expected criterion's estimates", file.display()))
+    }
+
+    /// The median time of one run of each contestant, in microseconds: of the rounds in which they take turns, the better.
+    pub(crate) fn race_us(&mut self, name: &str, mut contestants: Vec<Run<'_>>) -> Result<Vec<f64>> {
+        let mut best = vec![f64::INFINITY; contestants.len()];
+        for _ in 0..ROUNDS {
+            for (at, (run, best)) in contestants.iter_mut().zip(&mut best).enumerate() {
+                *best = best.min(self.median_us(&format!("{name}-{at}"), run)?);
             }
-            times.push(start.elapsed().as_secs_f64() * 1e6 / f64::from(*batch));
         }
+        Ok(best)
     }
-    times.iter_mut().map(|times| quantile(times, 0.5)).collect()
 }
 
-/// [`race_us`] of one alone.
-pub(crate) fn median_us(effort: Duration, run: impl FnMut()) -> f64 {
-    race_us(effort, vec![Box::new(run)])[0]
+/// As a folder's name.
+fn plain(name: &str) -> String {
+    let plain = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' });
+    plain.take(50).collect()
 }
 
-fn runs_in_batch(run: &mut Run<'_>) -> u32 {
-    let mut batch = 1;
-    loop {
-        let start = Instant::now();
-        for _ in 0..batch {
-            run();
-        }
-        if start.elapsed() >= BATCH {
-            return batch;
-        }
-        batch *= 2;
-    }
+/// The median of criterion's `estimates.json`, in nanoseconds.
+fn median_ns(estimates: &str) -> Option<f64> {
+    let estimates: serde_json::Value = serde_json::from_str(estimates).ok()?;
+    estimates["median"]["point_estimate"].as_f64()
 }
 
 /// The quantile (0 to 1) of `values`, which it sorts; NaN of none.
@@ -68,8 +99,11 @@ mod tests {
     }
 
     #[test]
-    fn every_contestant_has_a_time() {
-        let times = race_us(Duration::from_millis(1), vec![Box::new(|| ()), Box::new(|| ())]);
-        assert_eq!(times.len(), 2);
+    fn every_contestant_has_the_time_that_criterion_wrote_down() {
+        let folder = std::env::temp_dir().join(format!("sofia-phone-bench-{}", std::process::id()));
+        let mut stopwatch = Stopwatch::new(folder.clone(), Duration::from_millis(20));
+        let times = stopwatch.race_us("two / of them", vec![Box::new(|| ()), Box::new(|| ())]).unwrap();
+        assert!(times.len() == 2 && times.iter().all(|us| us.is_finite()), "{times:?}");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -2,8 +2,9 @@
 //! that a call costs but the kernel and the bookkeeping between the parts.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use anyhow::Result;
 use sofia_dataplane::audio::{
     Codec, Concealer, Decoder, Encoder, Fade, Loudness, LoudnessSettings, QualityMeter, Resampler, SampleRate,
     VoiceDetector, VoiceSettings,
@@ -14,7 +15,7 @@ use super::packets::{PTIME, write};
 use super::percent_of_core;
 use super::sound::{Frames, at};
 use crate::table::{Report, Table};
-use crate::timing::median_us;
+use crate::timing::Stopwatch;
 
 /// One direction each way of one call.
 struct Call {
@@ -121,7 +122,7 @@ impl Caller {
     }
 }
 
-pub(super) fn measure(report: &mut Report, effort: Duration, speech: &[f32]) {
+pub(super) fn measure(report: &mut Report, stopwatch: &mut Stopwatch, speech: &[f32]) -> Result<()> {
     let mut table = Table::new(
         "A frame of 20 ms in and out",
         "All parts between a datagram in and a datagram out; the kernel's part (some 4 µs) is not in it.",
@@ -139,14 +140,15 @@ pub(super) fn measure(report: &mut Report, effort: Duration, speech: &[f32]) {
             let mut now = Instant::now();
             let (mut call, mut caller) = (Call::new(codec, now), Caller::new(codec, caller));
             let mut agent = Frames::new(agent, 320);
-            let us = median_us(effort, || {
+            let part = format!("{}, {who}", codec.encoding_name());
+            let us = stopwatch.median_us(&format!("frame {part}"), || {
                 now += PTIME;
                 call.hear(now, caller.next());
                 call.say(agent.next());
-            });
-            let part = format!("{}, {who}", codec.encoding_name());
+            })?;
             table.row([part, format!("{us:.2}"), format!("{:.4}", percent_of_core(us))]);
         }
     }
     report.tables.push(table);
+    Ok(())
 }

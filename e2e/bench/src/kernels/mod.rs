@@ -7,11 +7,10 @@ mod resample;
 mod sound;
 mod voice;
 
-use std::time::Duration;
-
 use anyhow::Result;
 
 use crate::table::Report;
+use crate::timing::Stopwatch;
 
 pub(crate) use sound::voice_file;
 
@@ -20,12 +19,11 @@ fn percent_of_core(us: f64) -> f64 {
     us / 20_000.0 * 100.0
 }
 
-/// Measures everything, with so much time for each figure.
-pub(crate) fn measure(report: &mut Report, effort: Duration) -> Result<()> {
+/// Measures everything.
+pub(crate) fn measure(report: &mut Report, stopwatch: &mut Stopwatch) -> Result<()> {
     let speech = sound::speech()?;
-    packets::measure(report, effort, &speech);
-    frame::measure(report, effort, &speech);
-    resample::measure(report, effort, &speech);
-    voice::measure(report, effort, &speech);
-    Ok(())
+    packets::measure(report, stopwatch, &speech)?;
+    frame::measure(report, stopwatch, &speech)?;
+    resample::measure(report, stopwatch, &speech)?;
+    voice::measure(report, stopwatch, &speech)
 }

@@ -5,13 +5,14 @@ use std::f64::consts::TAU;
 use std::hint::black_box;
 use std::time::Duration;
 
+use anyhow::Result;
 use sofia_dataplane::audio::{Resampler, SampleRate};
 
 use super::packets::PTIME;
 use super::sound::{Frames, at};
 use crate::peers::{self, Peer};
 use crate::table::{Report, Table, Verdict};
-use crate::timing::{Run, median_us, race_us};
+use crate::timing::{Run, Stopwatch};
 
 use SampleRate::{Hz8000, Hz16000, Hz24000, Hz48000};
 
@@ -112,12 +113,12 @@ fn quality(peer: &Peer, from: SampleRate, to: SampleRate) -> Option<Quality> {
     Some(Quality { ripple_db, alias_db, delay_ms: (group_s + low.held_s.max(high.held_s)) * 1e3 })
 }
 
-pub(super) fn measure(report: &mut Report, effort: Duration, speech: &[f32]) {
+pub(super) fn measure(report: &mut Report, stopwatch: &mut Stopwatch, speech: &[f32]) -> Result<()> {
     let (peers, missing) = peers::all();
     let mut table = Table::new(
         "Resampling, beside others",
         &format!(
-            "20 ms of recorded speech a block, one stream, one core; medians, all of a pair taking turns. Passband: largest deviation \
+            "20 ms of recorded speech a block, one stream, one core; medians, all of a pair taking turns twice, of which the better counts. Passband: largest deviation \
              within {}–{} Hz. Alias: the loudest thing that was not in the tone. Delay: group delay and what is held back on blocks of \
              20 ms. `held`: within ±{RIPPLE_DB} dB, {ALIAS_DB} dB and {DELAY_MS} ms. soxr, speexdsp and libsamplerate are the system's \
              shared libraries.{}",
@@ -141,8 +142,8 @@ pub(super) fn measure(report: &mut Report, effort: Duration, speech: &[f32]) {
                 stream.feed(black_box(frames.next()), &mut out);
             }));
         }
-        let times = race_us(effort, runs);
         let pair = format!("{} → {}", from.hz() / 1_000, to.hz() / 1_000);
+        let times = stopwatch.race_us(&format!("resample {} to {}", from.hz(), to.hz()), runs)?;
         let own = times[0];
         for ((name, quality), us) in entrants.iter().zip(&times) {
             table.row([
@@ -159,7 +160,8 @@ pub(super) fn measure(report: &mut Report, effort: Duration, speech: &[f32]) {
         goal(report, &pair, &entrants, &times, &missing);
     }
     report.tables.push(table);
-    report.tables.push(every_pair(effort, speech));
+    report.tables.push(every_pair(stopwatch, speech)?);
+    Ok(())
 }
 
 fn goal(report: &mut Report, pair: &str, entrants: &[(&str, Quality)], times: &[f64], missing: &[String]) {
@@ -201,7 +203,7 @@ fn goal(report: &mut Report, pair: &str, entrants: &[(&str, Quality)], times: &[
     );
 }
 
-fn every_pair(effort: Duration, speech: &[f32]) -> Table {
+fn every_pair(stopwatch: &mut Stopwatch, speech: &[f32]) -> Result<Table> {
     let note = "This project's own; silence is what follows 20 ms of silence.";
     let mut table = Table::new("Resampling, every pair", note, &["pair", "µs speech", "µs silence", "delay ms"]);
     for from in SampleRate::ALL {
@@ -210,15 +212,16 @@ fn every_pair(effort: Duration, speech: &[f32]) -> Table {
             let length = from.samples(PTIME);
             let (mut frames, mut out) = (Frames::new(&audio, length), Vec::with_capacity(8_192));
             let mut stream = Resampler::new(from, to);
-            let spoken = median_us(effort, || {
+            let name = format!("resample {} to {}", from.hz(), to.hz());
+            let spoken = stopwatch.median_us(&format!("{name} speech"), || {
                 out.clear();
                 stream.process(black_box(frames.next()), &mut out);
-            });
+            })?;
             let zeros = vec![0.0; length];
-            let silent = median_us(effort, || {
+            let silent = stopwatch.median_us(&format!("{name} silence"), || {
                 out.clear();
                 stream.process(black_box(&zeros), &mut out);
-            });
+            })?;
             table.row([
                 format!("{} → {}", from.hz() / 1_000, to.hz() / 1_000),
                 format!("{spoken:.2}"),
@@ -227,7 +230,7 @@ fn every_pair(effort: Duration, speech: &[f32]) -> Table {
             ]);
         }
     }
-    table
+    Ok(table)
 }
 
 #[cfg(test)]

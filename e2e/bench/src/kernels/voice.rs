@@ -2,7 +2,6 @@
 //! says, before noise and line.
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sofia_dataplane::audio::{VoiceDetector, VoiceSettings};
@@ -11,7 +10,7 @@ use webrtc_vad::{SampleRate, Vad, VadMode};
 use super::percent_of_core;
 use super::sound::{Frames, Noise, over_the_line, root_mean_square, speech_with_pauses};
 use crate::table::{Report, Table, Verdict};
-use crate::timing::{Run, race_us};
+use crate::timing::{Run, Stopwatch};
 
 /// The grid on which verdicts are compared: it divides both detectors' frames, 16 and 10 ms.
 const GRID: usize = 32;
@@ -128,13 +127,14 @@ fn scenes() -> Result<Vec<Scene>> {
     Ok(scenes)
 }
 
-pub(super) fn measure(report: &mut Report, effort: Duration, speech: &[f32]) {
+pub(super) fn measure(report: &mut Report, stopwatch: &mut Stopwatch, speech: &[f32]) -> Result<()> {
     match scenes() {
         Ok(scenes) => report.tables.push(rightness(&scenes)),
         Err(error) => report.circumstances.push(format!("voice activity was not judged: {error:#}")),
     }
-    let costs = cost(report_goal(report), effort, speech);
+    let costs = cost(report_goal(report), stopwatch, speech)?;
     report.tables.push(costs);
+    Ok(())
 }
 
 /// Gives the goal's line back to be filled once the cost is known.
@@ -173,7 +173,7 @@ fn rightness(scenes: &[Scene]) -> Table {
     table
 }
 
-fn cost(mut goal: impl FnMut(f64, f64), effort: Duration, speech: &[f32]) -> Table {
+fn cost(mut goal: impl FnMut(f64, f64), stopwatch: &mut Stopwatch, speech: &[f32]) -> Result<Table> {
     let mut table = Table::new(
         "Voice activity: what it costs",
         "20 ms at 16 kHz; medians, all taking turns.",
@@ -204,14 +204,14 @@ fn cost(mut goal: impl FnMut(f64, f64), effort: Duration, speech: &[f32]) -> Tab
                 black_box(vad.is_voice_segment(black_box(frame)).is_ok());
             }
         }));
-        let times = race_us(effort, runs);
+        let times = stopwatch.race_us(&format!("voice activity {name}"), runs)?;
         own.push(times[0]);
         for (who, us) in ["ours", "earshot, no gate", "WebRTC 2"].iter().zip(&times) {
             table.row([name.to_owned(), (*who).to_owned(), format!("{us:.2}"), format!("{:.4}", percent_of_core(*us))]);
         }
     }
     goal(own[0], own[2]);
-    table
+    Ok(table)
 }
 
 #[cfg(test)]

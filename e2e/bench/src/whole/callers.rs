@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use switchsim::{CallHandle, CallOutcome, CallPlan, Clip, Happening, Progress, Switch, SwitchBuilder};
+use switchsim::{
+    CallHandle, CallOutcome, CallPlan, CallView, Clip, Happening, Progress, Snapshot, Switch, SwitchBuilder,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::interruption::{dbfs, first_packet_ms, talked_over_ms};
+use super::interruption::{dbfs, talked_over_ms};
 use super::talk::{self, Line};
 use crate::kernels::voice_file;
 
 /// Number that is no echo test.
-const NUMBER: &str = "15550100";
+pub(super) const NUMBER: &str = "15550100";
 /// What callers say: long enough to be a turn, without a pause that would end it.
 pub(super) const SAID: [&str; 4] = ["go_forward", "go_somewhere", "amiable_woman", "queen_of_clubs"];
 /// A stretch of 20 ms that is louder than this, in dBFS, is speech and no click before it.
@@ -56,6 +58,7 @@ pub(super) struct Called {
 pub(super) struct Crowd {
     hang_up: watch::Sender<bool>,
     calls: JoinSet<Called>,
+    views: Vec<CallView>,
 }
 
 impl Crowd {
@@ -70,7 +73,7 @@ impl Crowd {
         listening: usize,
     ) -> Self {
         let (hang_up, _) = watch::channel(false);
-        let mut calls = JoinSet::new();
+        let (mut calls, mut views) = (JoinSet::new(), Vec::with_capacity(count));
         let start = Instant::now();
         // Odd, so that those who listen say all the clips, whose number is even.
         let every = (count / listening.max(1)).max(1) | 1;
@@ -79,11 +82,17 @@ impl Crowd {
             let plan = CallPlan::new(NUMBER).from(format!("+1555{at:07}"));
             let plan = if listening > 0 && at % every == 0 { plan } else { plan.deaf() };
             let call = switch.dial(plan);
+            views.push(call.view());
             let lengths: Vec<Duration> = clips.iter().map(Clip::duration).collect();
             let lines = if talk.is_zero() { Vec::new() } else { talk::lines(at, talk, &lengths) };
             calls.spawn(one(call, lines, clips.clone(), hang_up.subscribe()));
         }
-        Self { hang_up, calls }
+        Self { hang_up, calls, views }
+    }
+
+    /// All calls as they are now, in the order in which they were dialled.
+    pub(super) fn snapshots(&self) -> Vec<Snapshot> {
+        self.views.iter().map(CallView::snapshot).collect()
     }
 
     /// Ends all calls, and says what became of them.
@@ -112,21 +121,12 @@ pub(super) async fn short(switch: Switch, number: usize, duration: Duration) -> 
 }
 
 async fn one(call: CallHandle, lines: Vec<Line>, clips: Arc<[Clip]>, mut hang_up: watch::Receiver<bool>) -> Called {
-    let epoch = Instant::now();
-    let ms = |at: Instant| at.saturating_duration_since(epoch).as_secs_f64() * 1e3;
     call.reaches(Progress::Answered).await;
     let answered = Instant::now();
-    let mut interruptions = Vec::new();
     let talk = async {
-        for line in lines {
+        for line in &lines {
             sleep_until(answered + line.at).await;
-            let asked = Instant::now();
-            let clip = &clips[line.clip];
-            call.say(clip).await;
-            if line.interrupts {
-                let spoke = first_packet_ms(ms(asked), ms(Instant::now()), clip.duration());
-                interruptions.push((line.clip, spoke));
-            }
+            call.say(&clips[line.clip]).await;
         }
         call.reaches(Progress::Ended).await;
     };
@@ -137,9 +137,13 @@ async fn one(call: CallHandle, lines: Vec<Line>, clips: Arc<[Clip]>, mut hang_up
     }
     call.hang_up();
     let mut outcome = call.outcome().await;
-    let over =
-        |(clip, spoke): &(usize, f64)| Some((*clip, talked_over_ms(*spoke, &outcome.agent_speech, &outcome.heard)?));
-    let talked_over = interruptions.iter().filter_map(over).collect();
+    // What was begun to be said is the lines' beginning, each stamped when its first packet left.
+    let begun = outcome.timeline.iter().filter(|event| matches!(event.what, Happening::Said { .. }));
+    let over = |(line, spoke_ms): (&Line, f64)| {
+        Some((line.clip, talked_over_ms(spoke_ms, &outcome.agent_speech, &outcome.heard)?))
+    };
+    let interruptions = lines.iter().zip(begun.map(|event| event.at_ms)).filter(|(line, _)| line.interrupts);
+    let talked_over = interruptions.filter_map(over).collect();
     outcome.heard = Vec::new();
     Called { outcome, talked_over }
 }
@@ -183,6 +187,22 @@ impl Sum {
         self.longest_gap_ms.push(outcome.longest_gap_ms);
         self.legs.push(outcome.legs.len());
         self.talked_over.extend(talked_over);
+    }
+
+    /// Adds another crowd's.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.answered += other.answered;
+        other.refused.into_iter().for_each(|(status, count)| *self.refused.entry(status).or_default() += count);
+        self.cut += other.cut;
+        self.unended += other.unended;
+        self.packets += other.packets;
+        self.lost += other.lost;
+        self.send_errors += other.send_errors;
+        self.pacing_p99_ms.extend(other.pacing_p99_ms);
+        self.setup_ms.extend(other.setup_ms);
+        self.longest_gap_ms.extend(other.longest_gap_ms);
+        self.legs.extend(other.legs);
+        self.talked_over.extend(other.talked_over);
     }
 
     /// Calls that were not as they should be, in words; nothing where all were.

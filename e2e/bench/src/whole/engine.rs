@@ -19,20 +19,22 @@ const READY: &str = "ready for calls";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running data plane; killed when dropped.
-pub(super) struct Engine {
+pub(crate) struct Engine {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
-    pub(super) esl: String,
+    pub(crate) esl: String,
     http: SocketAddr,
 }
 
 impl Engine {
-    /// Starts it on `core`, with room for `calls`, and waits until it takes them. Everything that is not said here is as a user
-    /// has it who sets nothing, but for the codec: goals are for PCMU.
-    pub(super) fn start(binary: &Path, core: usize, calls: usize) -> Result<Self> {
+    /// Starts it on `core`, with room for `calls`, and waits until it takes them. Everything that is not said here or in `settings`
+    /// (named without their `SOFIA_PHONE_`, later ones win) is as a user has it who sets nothing, but for the codec: goals are for
+    /// PCMU.
+    pub(crate) fn start(binary: &Path, core: usize, calls: usize, settings: &[(&str, &str)]) -> Result<Self> {
         let mut command = Command::new(binary);
         command.env_clear().current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        for (name, value) in [
+        let calls = calls.to_string();
+        let fixed = [
             ("ESL_HOST", "127.0.0.1"),
             ("ESL_PORT", "0"),
             ("RTP_HOST", "127.0.0.1"),
@@ -41,8 +43,9 @@ impl Engine {
             ("HEALTH_PORT", "0"),
             ("JSON_LOGS", "true"),
             ("CODECS", "PCMU"),
-            ("MAX_SESSIONS", &calls.to_string()),
-        ] {
+            ("MAX_SESSIONS", &calls),
+        ];
+        for (name, value) in fixed.iter().chain(settings) {
             command.env(format!("SOFIA_PHONE_{name}"), value);
         }
         // A process begins where the thread was that started it: no moment of it is on another core.
@@ -88,12 +91,12 @@ impl Engine {
     }
 
     /// What the kernel says that it used.
-    pub(super) fn usage(&self) -> Result<Usage> {
+    pub(crate) fn usage(&self) -> Result<Usage> {
         Ok(Usage::of(self.child.id())?)
     }
 
     /// Its log lines so far with this message.
-    pub(super) fn logged(&self, message: &str) -> Vec<Value> {
+    pub(crate) fn logged(&self, message: &str) -> Vec<Value> {
         let lines = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let parsed =
             lines.iter().filter(|line| line.contains(message)).filter_map(|line| serde_json::from_str(line).ok());
@@ -101,7 +104,7 @@ impl Engine {
     }
 
     /// Its figures now.
-    pub(super) fn metrics(&self) -> Result<Metrics> {
+    pub(crate) fn metrics(&self) -> Result<Metrics> {
         let mut stream = TcpStream::connect_timeout(&self.http, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
@@ -111,7 +114,7 @@ impl Engine {
     }
 
     /// Ends it as a crash would.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // What cannot be killed has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();

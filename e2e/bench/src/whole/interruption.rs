@@ -1,8 +1,6 @@
 //! How long a caller talks against the agent: from the caller's first loud packet to the agent's last one at full volume, both as
 //! they were on the wire. Pure.
 
-use std::time::Duration;
-
 use sofia_dataplane::audio::fade;
 use switchsim::Burst;
 
@@ -55,13 +53,6 @@ pub(super) fn dbfs(samples: &[i16]) -> f32 {
     10.0 * (energy / samples.len().max(1) as f64).max(1e-12).log10() as f32
 }
 
-/// When the first packet left of something that was over at `done`: no earlier than it was asked for, no later than a packet time
-/// after. All in milliseconds.
-pub(super) fn first_packet_ms(asked: f64, done: f64, length: Duration) -> f64 {
-    let packets = (length.as_secs_f64() / 0.02).ceil();
-    (done - packets * 20.0).clamp(asked, asked + 20.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,11 +83,5 @@ mod tests {
         heard[1_000 * PER_MS..1_100 * PER_MS].fill(0);
         assert_eq!(talked_over_ms(1_000.0, &bursts, &heard), None);
         assert_eq!(talked_over_ms(1_500.0, &bursts, &heard), None);
-    }
-
-    #[test]
-    fn the_first_packet_leaves_within_a_packet_time() {
-        assert_eq!(first_packet_ms(100.0, 1_112.0, Duration::from_secs(1)), 112.0);
-        assert_eq!(first_packet_ms(100.0, 1_500.0, Duration::from_secs(1)), 120.0);
     }
 }

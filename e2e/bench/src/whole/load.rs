@@ -19,6 +19,10 @@ use crate::timing::quantile;
 const SETTLE: Duration = Duration::from_secs(3);
 /// Calls that listen, for interruptions; each costs the load as much as three that do not.
 const LISTENING: usize = 24;
+/// How late packets left.
+pub(super) const PACING: &str = "sofia_phone_rtp_pacing_error_seconds";
+/// Nobody is refused: what so many calls cost is asked, not whether a pod should take them. That is `overload` and `neighbour`.
+pub(super) const TAKES_ALL: &[(&str, &str)] = &[("MAX_LATENESS_MS", "0")];
 
 /// What one crowd taught.
 pub(super) struct Load {
@@ -66,7 +70,7 @@ impl Load {
 
 /// Starts a data plane and has `calls` callers talk to it.
 pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, calls: usize) -> Result<Load> {
-    let engine = Engine::start(&run.binary, run.core, calls + calls / 10 + 10)?;
+    let engine = Engine::start(&run.binary, run.core, calls + calls / 10 + 10, TAKES_ALL)?;
     let switch = callers::switch(&[&engine.esl])?;
     // Whatever is made once is made by the first call.
     callers::short(switch.clone(), 0, Duration::from_secs(2)).await;
@@ -94,7 +98,6 @@ pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, calls: usize) -> Res
     let system = last.system.saturating_sub(first.system);
     let media = last.of_threads("media-").saturating_sub(first.of_threads("media-"));
     let since = |series: &str| last_metrics.value(series) - first_metrics.value(series);
-    let pacing = "sofia_phone_rtp_pacing_error_seconds";
     let answers = engine.logged("the agent answered");
     Ok(Load {
         calls,
@@ -104,7 +107,7 @@ pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, calls: usize) -> Res
         system_share: system.as_secs_f64() / used.as_secs_f64() * 100.0,
         core: percent(used),
         rss_mb: last.rss_bytes.saturating_sub(empty.rss_bytes) as f64 / 1e6 / calls as f64,
-        pacing: last_metrics.histogram(pacing).since(&first_metrics.histogram(pacing)),
+        pacing: last_metrics.histogram(PACING).since(&first_metrics.histogram(PACING)),
         missed: since("sofia_phone_rtp_packets_lost_total") + since("sofia_phone_rtp_packets_late_total"),
         unsent: unsent(calls, window, since("sofia_phone_rtp_packets_sent_total")),
         overruns: since("sofia_phone_media_overruns_total"),

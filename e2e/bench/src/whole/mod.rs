@@ -5,7 +5,11 @@ mod engine;
 mod figures;
 mod interruption;
 mod load;
+mod neighbour;
+mod overload;
+mod report;
 mod setup;
+pub(crate) mod soak;
 mod takeover;
 mod talk;
 
@@ -14,13 +18,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use self::figures::bound;
 use self::load::Load;
+use self::neighbour::Neighbour;
+use self::overload::Overload;
 use self::setup::Setups;
 use self::takeover::Takeover;
 use crate::machine;
-use crate::table::{Report, Table, Verdict};
-use crate::timing::quantile;
+use crate::table::Report;
 
 /// What to run.
 pub(crate) struct Run {
@@ -34,14 +38,24 @@ pub(crate) struct Run {
     pub(crate) calls: Vec<usize>,
     /// New calls a second.
     pub(crate) rates: Vec<usize>,
+    /// Calls beside which a neighbour wants the core; none with 0.
+    pub(crate) beside_neighbour: usize,
+}
+
+/// What was measured.
+struct Measured {
+    setups: Vec<Setups>,
+    loads: Vec<Load>,
+    takeover: Takeover,
+    overload: Overload,
+    neighbour: Option<Neighbour>,
 }
 
 /// Measures everything; the calling thread is on the load's core, and stays there.
 pub(crate) fn measure(report: &mut Report, run: &Run) -> Result<()> {
     machine::raise_descriptor_limit();
     let clips = callers::clips()?;
-    // One core for the load, one thread beside its media thread.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = runtime()?;
     let mut setups = Vec::new();
     for rate in &run.rates {
         eprintln!("bench: {rate} calls a second");
@@ -54,151 +68,19 @@ pub(crate) fn measure(report: &mut Report, run: &Run) -> Result<()> {
     }
     eprintln!("bench: a pod is killed");
     let takeover = runtime.block_on(takeover::measure(run, &clips))?;
-    goals(report, &setups, &loads, &takeover);
-    tables(report, &setups, &loads, &takeover);
+    eprintln!("bench: half as many callers again as permits");
+    let overload = runtime.block_on(overload::measure(run, &clips))?;
+    let neighbour = if run.beside_neighbour > 0 {
+        eprintln!("bench: neighbours on the data plane's core, beside {} calls", run.beside_neighbour);
+        Some(runtime.block_on(neighbour::measure(run, &clips, run.beside_neighbour))?)
+    } else {
+        None
+    };
+    report::add(report, &Measured { setups, loads, takeover, overload, neighbour });
     Ok(())
 }
 
-/// Nothing reached with less than the goal asks for is the goal, and what is missed with less is missed.
-fn at_least(had: usize, wanted: usize, met: bool) -> Verdict {
-    if met && had < wanted { Verdict::Open } else { Verdict::of(met) }
-}
-
-fn goals(report: &mut Report, setups: &[Setups], loads: &[Load], takeover: &Takeover) {
-    if let Some(most) = loads.last() {
-        let remark = if most.is_limited_by_its_generator() { "; the load itself was at its limit" } else { "" };
-        let lost = most.unsent + most.missed;
-        let whole = |calls: usize| loads.iter().find(|load| load.calls == calls).unwrap_or(most);
-        report.goal(
-            "CPU a call, % of a core",
-            "≤ 0.10",
-            format!("{:.3} at {} calls", most.cpu, most.calls),
-            // A process that has all of its core and leaves packets out does not do a call's work for what it uses.
-            Verdict::of(most.cpu <= 0.10 && lost == 0.0),
-            format!(
-                "process time by the kernel over {:.0} s: PCMU both ways, turns, barge-in, mock; SiphonAI publishes 0.54, FreeSWITCH's \
-                 echo 0.33{remark}",
-                most.window_s()
-            ),
-        );
-        report.goal(
-            "packets lost or late by the engine",
-            "0 at 1,000 calls on one core",
-            format!(
-                "{} lost, {:.0} left out of {}; {:.0} of the callers' too late; {} calls",
-                most.sum.lost, most.unsent, most.sum.packets, most.missed, most.calls
-            ),
-            at_least(most.calls, 1_000, most.sum.lost == 0 && lost == 0.0 && most.sum.answered == most.calls),
-            format!(
-                "sequence numbers missing at the callers, packet times without a packet, packets that the pod took too late{remark}; \
-                 SiphonAI publishes 0 of 11.4 M"
-            ),
-        );
-        report.goal(
-            "pacing error p99, ms",
-            "≤ 2 at 1,000 calls",
-            format!("{} at {} calls", bound(most.pacing.bound_ms(0.99)), most.calls),
-            at_least(most.calls, 1_000, most.pacing.bound_ms(0.99) <= 2.0),
-            "each packet against its due time, the pod's histogram",
-        );
-        let mut first = most.first_packet_ms.clone();
-        report.goal(
-            "backend's first audio → first packet p95, ms",
-            "≤ 3",
-            format!("< {:.0} at {} calls", quantile(&mut first, 0.95) + 1.0, most.calls),
-            Verdict::of(quantile(&mut first, 0.95) + 1.0 <= 3.0),
-            format!("{} turns in the pod's log, whole milliseconds; SiphonAI publishes 19", first.len()),
-        );
-        let turns = whole(500);
-        report.goal(
-            "turn overhead p95, ms",
-            "≤ 40 at 500 calls",
-            format!("{:.0} at {} calls", turns.overhead(0.95), turns.calls),
-            at_least(turns.calls, 500, turns.overhead(0.95) <= 40.0),
-            format!(
-                "{} turns in the pod's log: total less 800 ms of endpointing and the mock's delays",
-                turns.overhead_ms.len()
-            ),
-        );
-        let mut over = turns.talked_over_ms();
-        report.goal(
-            "barge-in p95, ms",
-            "≤ 150",
-            format!("{:.0} (p50 {:.0}) at {} calls", quantile(&mut over, 0.95), quantile(&mut over, 0.5), turns.calls),
-            Verdict::of(quantile(&mut over, 0.95) <= 150.0),
-            format!("{} interruptions heard: caller's first packet to the agent's last at full volume", over.len()),
-        );
-        report.goal(
-            "memory a call, MB",
-            "≤ 0.15",
-            format!("{:.3} at {} calls", most.rss_mb, most.calls),
-            Verdict::of(most.rss_mb <= 0.15),
-            "resident set with the calls less that without, a call; SiphonAI publishes 0.43",
-        );
-    }
-    if let Some(fastest) = setups.last() {
-        report.goal(
-            "set-up p99, ms",
-            "≤ 2 at 200 a second",
-            format!("{} at {} a second", bound(fastest.own.bound_ms(0.99)), fastest.rate),
-            at_least(fastest.rate, 200, fastest.own.bound_ms(0.99) <= 2.0),
-            format!(
-                "{:.0} calls, ESL accepted to answer sent, the pod's histogram; SiphonAI publishes p95 0.5 at 75",
-                fastest.own.count()
-            ),
-        );
-    }
-    report.goal(
-        "takeover after a pod is killed: silence p95, ms",
-        "≤ 200, the conversation goes on",
-        format!("{:.0}; {} of {} went on", takeover.silence_p95_ms, takeover.continued, takeover.calls),
-        Verdict::of(takeover.silence_p95_ms <= 200.0 && takeover.continued == takeover.calls),
-        "SIGKILL under all calls at once; longest time without a packet at the caller; both pods on one core",
-    );
-}
-
-fn tables(report: &mut Report, setups: &[Setups], loads: &[Load], takeover: &Takeover) {
-    let mut table = Table::new(
-        "Calls that talk",
-        "The real process on one core, the load on another; both send over loopback, where the sender pays for the delivery. Callers speak \
-         recorded speech by the clock: greeting, turns, barge-in on every long reply. Process times are the kernel's. Turn overhead and \
-         first packet are of the pod's own log; pacing is its histogram (bucket bounds), and on the wire what callers saw.",
-        &Load::HEAD,
-    );
-    loads.iter().for_each(|load| table.row(load.cells()));
-    report.tables.push(table);
-    let mut table = Table::new(
-        "Barge-in, by what is said",
-        "All crowds together: how soon speech is recognised depends on its first sound.",
-        &["said", "heard", "p50 ms", "p95 ms"],
-    );
-    for (clip, name) in callers::SAID.iter().enumerate() {
-        let all = loads.iter().flat_map(|load| &load.sum.talked_over);
-        let mut over: Vec<f64> = all.filter(|(said, _)| *said == clip).map(|(_, ms)| *ms).collect();
-        let figure = |over: &mut [f64], at| match quantile(over, at) {
-            none if none.is_nan() => "–".to_owned(),
-            ms => format!("{ms:.0}"),
-        };
-        table.row([(*name).to_owned(), over.len().to_string(), figure(&mut over, 0.5), figure(&mut over, 0.95)]);
-    }
-    report.tables.push(table);
-    let mut table = Table::new(
-        "Set-up",
-        "Calls of 1.5 s. Own: ESL accepted to answer sent, bucket bounds. Seen by the switch: the same from outside, with the load's own \
-         delays.",
-        &Setups::HEAD,
-    );
-    setups.iter().for_each(|setups| table.row(setups.cells()));
-    report.tables.push(table);
-    let mut table = Table::new(
-        "Takeover",
-        "One of two pods is killed under all calls at once.",
-        &["calls", "went on", "silence p50 / p95 ms"],
-    );
-    table.row([
-        takeover.calls.to_string(),
-        takeover.continued.to_string(),
-        format!("{:.0} / {:.0}", takeover.silence_p50_ms, takeover.silence_p95_ms),
-    ]);
-    report.tables.push(table);
+/// One core for the load, one thread beside its media thread.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
 }

@@ -10,6 +10,7 @@ use super::Run;
 use super::callers::{self, Called, Sum};
 use super::engine::Engine;
 use super::figures::{Buckets, bound};
+use super::load::TAKES_ALL;
 use crate::timing::quantile;
 
 /// For so long calls come.
@@ -28,7 +29,7 @@ pub(super) struct Setups {
 
 /// Calls at `rate` a second on a data plane of their own.
 pub(super) async fn measure(run: &Run, rate: usize) -> Result<Setups> {
-    let engine = Engine::start(&run.binary, run.core, rate * 4 + 100)?;
+    let engine = Engine::start(&run.binary, run.core, rate * 4 + 100, TAKES_ALL)?;
     let switch = callers::switch(&[&engine.esl])?;
     callers::short(switch.clone(), 0, Duration::from_secs(1)).await;
     let name = "sofia_phone_setup_seconds";

@@ -9,6 +9,7 @@ use switchsim::Clip;
 use super::Run;
 use super::callers::{self, Crowd};
 use super::engine::Engine;
+use super::load::TAKES_ALL;
 use crate::timing::quantile;
 
 const CALLS: usize = 50;
@@ -24,8 +25,8 @@ pub(super) struct Takeover {
 
 /// Two pods, one of which is killed.
 pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>) -> Result<Takeover> {
-    let mut first = Engine::start(&run.binary, run.core, CALLS * 2)?;
-    let second = Engine::start(&run.binary, run.core, CALLS * 2)?;
+    let mut first = Engine::start(&run.binary, run.core, CALLS * 2, TAKES_ALL)?;
+    let second = Engine::start(&run.binary, run.core, CALLS * 2, TAKES_ALL)?;
     let switch = callers::switch(&[&first.esl, &second.esl])?;
     let crowd = Crowd::dial(&switch, clips, CALLS, 25.0, Duration::from_secs(20), 0).await;
     tokio::time::sleep(Duration::from_secs(5)).await;

@@ -1,5 +1,9 @@
 //! The media thread: every caller's socket, one clock. Sends each caller's frame when it is due, hands what arrives to the
 //! call's monitor, notices a mute pod. Never waits for a call's task, and takes no lock but the call's own.
+//!
+//! A caller who listens is told of each packet when it comes. A deaf one, of which there are many at a time, looks into its socket
+//! once a frame: the kernel has noted when each packet came, and neither this thread nor the pod, on whose time a packet is
+//! delivered on this machine, pays for a wake-up a packet.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -28,9 +32,13 @@ use crate::timeline::Timeline;
 
 /// epoll's name for the wake-up descriptor; callers count from 1.
 const WAKE: u64 = 0;
-/// Datagrams read from one socket before the others get their turn, while this thread is behind. Otherwise one: there is seldom
-/// a second, epoll tells of it again, and asking would cost a system call.
+/// Datagrams read from one listening caller's socket before the others get their turn, while this thread is behind. Otherwise one:
+/// there is seldom a second, epoll tells of it again, and asking would cost a system call.
 const READS_WHEN_BEHIND: usize = 8;
+/// Datagrams that a deaf caller reads at most at a frame. A pod sends one in that time.
+const READS_A_FRAME: usize = 16;
+/// Datagrams that are still read when a leg is over.
+const LAST_READS: usize = 64;
 /// So late a frame means that this thread is behind.
 const BEHIND: Duration = Duration::from_millis(5);
 /// A packet's time stamp that is older is taken for a clock that was set.
@@ -179,6 +187,8 @@ struct Caller {
     monitor: Arc<Monitor>,
     timeline: Arc<Timeline>,
     speaker: Speaker,
+    /// Whether it looks into its socket at its frames, and not when epoll says so.
+    deaf: bool,
     leg: Option<Leg>,
     local: Option<LocalSound>,
     local_at: usize,
@@ -291,7 +301,9 @@ impl Worker {
         if let Order::Add { monitor, timeline, impairments } = order {
             let mut speaker = Speaker::new(impairments, self.silence.clone());
             let first = Instant::now() + speaker.phase();
-            let caller = Caller { monitor, timeline, speaker, leg: None, local: None, local_at: 0, generation: 0 };
+            let deaf = monitor.lock().listener.is_none();
+            let caller =
+                Caller { monitor, timeline, speaker, deaf, leg: None, local: None, local_at: 0, generation: 0 };
             self.callers.insert(id, caller);
             self.schedule(first, Task::Frame { caller: id });
             return;
@@ -300,7 +312,13 @@ impl Worker {
         match order {
             Order::Add { .. } => {}
             Order::Attach(leg) => {
-                let added = self.epoll.add(&leg.socket, EpollEvent::new(EpollFlags::EPOLLIN, id));
+                caller.receive(LAST_READS);
+                let watched = !caller.deaf;
+                let added = if watched {
+                    self.epoll.add(&leg.socket, EpollEvent::new(EpollFlags::EPOLLIN, id))
+                } else {
+                    Ok(())
+                };
                 // Not worth a failed call: arrival is then measured a little late.
                 let _ = setsockopt(&leg.socket, sockopt::ReceiveTimestampns, &true);
                 if added.is_err() {
@@ -322,6 +340,7 @@ impl Worker {
                 });
             }
             Order::Detach => {
+                caller.receive(LAST_READS);
                 caller.leg = None;
                 caller.monitor.lock().detach();
             }
@@ -337,6 +356,7 @@ impl Worker {
                 caller.local_at = 0;
             }
             Order::Remove { removed } => {
+                caller.receive(LAST_READS);
                 caller.monitor.lock().detach();
                 self.callers.remove(&id);
                 // A call that does not wait is none of this thread's business.
@@ -369,6 +389,9 @@ impl Worker {
         let skip = late > MAX_CATCH_UP;
         if skip {
             next = now + interval;
+        }
+        if caller.deaf {
+            caller.receive(READS_A_FRAME);
         }
         if let Some(leg) = &mut caller.leg {
             let muted = leg.media_timeout.is_some_and(|limit| now.saturating_duration_since(leg.last_heard) > limit);
@@ -408,24 +431,31 @@ impl Worker {
     }
 
     fn receive(&mut self, id: u64) {
-        let Some(caller) = self.callers.get_mut(&id) else { return };
-        let Some(leg) = &mut caller.leg else { return };
+        let most = if self.behind { READS_WHEN_BEHIND } else { 1 };
+        if let Some(caller) = self.callers.get_mut(&id) {
+            caller.receive(most);
+        }
+    }
+}
+
+impl Caller {
+    /// Takes what has come, `most` datagrams at most.
+    fn receive(&mut self, most: usize) {
+        let Some(leg) = &mut self.leg else { return };
         let mut buffer = [0; 2048];
-        for _ in 0..if self.behind { READS_WHEN_BEHIND } else { 1 } {
+        for _ in 0..most {
             let Some((length, source, arrival)) = read(&leg.socket, &mut buffer) else { return };
-            let mut observed = caller.monitor.lock();
+            let mut observed = self.monitor.lock();
             if source != Some(leg.format.media.remote) {
                 observed.on_foreign();
             } else if observed.on_datagram(&buffer[..length], arrival) {
                 leg.last_heard = arrival.max(leg.last_heard);
             }
             drop(observed);
-            caller.timeline.ring();
+            self.timeline.ring();
         }
     }
-}
 
-impl Caller {
     /// Gives the caller the switch's own sound, a frame's worth.
     fn play_local(&mut self, now: Instant) {
         let frame = match &self.local {
