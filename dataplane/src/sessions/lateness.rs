@@ -52,10 +52,12 @@ impl Lateness {
         } else if self.late {
             let since = |start: &mut Option<Instant>| now.saturating_duration_since(*start.get_or_insert(now));
             let in_time = since(&mut self.in_time_since);
-            if current >= limit / 2 {
+            let calm = if current < limit / 2 {
+                since(&mut self.calm_since)
+            } else {
                 self.calm_since = None;
-            }
-            let calm = if current < limit / 2 { since(&mut self.calm_since) } else { Duration::ZERO };
+                Duration::ZERO
+            };
             self.late = calm < CALM && in_time < IN_TIME;
         }
     }

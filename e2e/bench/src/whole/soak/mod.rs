@@ -89,14 +89,13 @@ async fn soaked(soak: &Soak) -> Result<bool> {
     let interval = (soak.length / SAMPLES).max(SHORTEST);
     let mut kills = tokio::time::interval_at(start + soak.length / (KILLS + 1), soak.length / (KILLS + 1));
     let mut course = Course::default();
-    let mut seen = Seen::new(&stays, &steady)?;
+    let mut seen = Seen::new(&stays)?;
     let mut next = start + interval;
     while Instant::now() < end {
         tokio::select! {
             () = sleep_until(next.min(end)) => {
                 let sample = seen.sample(&stays, &steady, start, &tally)?;
-                println!("{sample}");
-                course.add(sample);
+                println!("{}", course.add(sample));
                 next += interval;
             }
             _ = kills.tick() => {
@@ -136,7 +135,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(engine: &Engine, _steady: &CallHandle) -> Result<Self> {
+    fn new(engine: &Engine) -> Result<Self> {
         Ok(Self { metrics: engine.metrics()?, cpu: engine.usage()?.cpu(), at: Instant::now() })
     }
 

@@ -81,8 +81,11 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub(super) fn add(&mut self, sample: Sample) {
+    /// Adds a sample, and gives its line.
+    pub(super) fn add(&mut self, sample: Sample) -> String {
+        let line = format!("{sample}  {:>+8.0}", sample.drift_ms(self.samples.first().unwrap_or(&sample)));
         self.samples.push(sample);
+        line
     }
 
     /// The median of a figure in a quarter (0 to 3) of the run.
