@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use criterion::Criterion;
+use criterion::{Criterion, SamplingMode};
 
 /// Until caches and branch predictors know the function.
 const WARM_UP: Duration = Duration::from_millis(200);
-/// Samples, of which the median is taken; criterion's least is ten.
-const SAMPLES: usize = 20;
+/// Samples, of which the median is taken: so many, and all of the same length, that each fits into the time for which a thread is let
+/// run on a machine that is not quite quiet.
+const SAMPLES: usize = 100;
+/// The folder of them all.
+const GROUP: &str = "kernels";
 /// For the confidence intervals, which are criterion's own to show: few, because a hundred functions are timed.
 const RESAMPLES: usize = 2_000;
 /// How often each of several that are compared is timed, in turns: a neighbour on the machine seldom hits one of them both times.
@@ -47,8 +50,10 @@ impl Stopwatch {
     pub(crate) fn median_us(&mut self, name: &str, mut run: impl FnMut()) -> Result<f64> {
         self.timed += 1;
         let name = format!("{:03}-{}", self.timed, plain(name));
-        self.criterion.bench_function(name.as_str(), |timer| timer.iter(&mut run));
-        let file = self.folder.join(&name).join("new").join("estimates.json");
+        let mut group = self.criterion.benchmark_group(GROUP);
+        group.sampling_mode(SamplingMode::Flat).bench_function(name.as_str(), |timer| timer.iter(&mut run));
+        group.finish();
+        let file = self.folder.join(GROUP).join(&name).join("new").join("estimates.json");
         let estimates = read_to_string(&file).with_context(|| file.display().to_string())?;
         median_ns(&estimates)
             .map(|ns| ns / 1e3)

@@ -59,7 +59,7 @@ impl Buckets {
 
 /// A bucket's bound in words.
 pub(super) fn bound(ms: f64) -> String {
-    if ms.is_infinite() { "beyond the histogram".to_owned() } else { format!("≤ {ms}") }
+    if ms.is_infinite() { "beyond".to_owned() } else { format!("≤ {ms}") }
 }
 
 #[cfg(test)]

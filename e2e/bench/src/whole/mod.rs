@@ -8,6 +8,7 @@ mod load;
 mod neighbour;
 mod overload;
 mod report;
+mod saturation;
 mod setup;
 pub(crate) mod soak;
 mod takeover;
@@ -21,6 +22,7 @@ use anyhow::Result;
 use self::load::Load;
 use self::neighbour::Neighbour;
 use self::overload::Overload;
+use self::saturation::Saturation;
 use self::setup::Setups;
 use self::takeover::Takeover;
 use crate::machine;
@@ -42,6 +44,9 @@ pub(crate) struct Run {
     pub(crate) beside_neighbour: usize,
 }
 
+/// Fewer calls than this are nothing that a pod would refuse by itself.
+const SATURATING: usize = 500;
+
 /// What was measured.
 struct Measured {
     setups: Vec<Setups>,
@@ -49,6 +54,7 @@ struct Measured {
     takeover: Takeover,
     overload: Overload,
     neighbour: Option<Neighbour>,
+    saturation: Option<Saturation>,
 }
 
 /// Measures everything; the calling thread is on the load's core, and stays there.
@@ -76,7 +82,15 @@ pub(crate) fn measure(report: &mut Report, run: &Run) -> Result<()> {
     } else {
         None
     };
-    report::add(report, &Measured { setups, loads, takeover, overload, neighbour });
+    // As many as were asked for at most, and no fewer than a core holds.
+    let saturation = match run.calls.iter().max() {
+        Some(most) if *most >= SATURATING => {
+            eprintln!("bench: {most} callers at a pod with permits for all");
+            Some(runtime.block_on(saturation::measure(run, &clips, *most))?)
+        }
+        _ => None,
+    };
+    report::add(report, &Measured { setups, loads, takeover, overload, neighbour, saturation });
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use super::figures::bound;
 use super::load::Load;
 use super::neighbour::Neighbour;
 use super::overload::Overload;
+use super::saturation::Saturation;
 use super::setup::Setups;
 use crate::table::{Report, Table, Verdict};
 use crate::timing::quantile;
@@ -22,7 +23,7 @@ fn at_least(had: usize, wanted: usize, met: bool) -> Verdict {
 }
 
 fn goals(report: &mut Report, measured: &Measured) {
-    let Measured { setups, loads, takeover, overload, neighbour } = measured;
+    let Measured { setups, loads, takeover, overload, neighbour, .. } = measured;
     if let Some(most) = loads.last() {
         let remark = if most.is_limited_by_its_generator() { "; the load itself was at its limit" } else { "" };
         let lost = most.unsent + most.missed;
@@ -146,7 +147,7 @@ fn goals(report: &mut Report, measured: &Measured) {
 }
 
 fn tables(report: &mut Report, measured: &Measured) {
-    let Measured { setups, loads, takeover, overload, neighbour } = measured;
+    let Measured { setups, loads, takeover, overload, neighbour, saturation } = measured;
     let mut table = Table::new(
         "Calls that talk",
         "The real process on one core, the load on another; both send over loopback, where the sender pays for the delivery. Callers speak \
@@ -197,6 +198,15 @@ fn tables(report: &mut Report, measured: &Measured) {
     );
     table.row(overload.cells());
     report.tables.push(table);
+    if let Some(saturation) = saturation {
+        let mut table = Table::new(
+            "As many as it takes",
+            "Permits for all: what keeps calls away is the pod's own lateness. Those who are turned away don't call again.",
+            &Saturation::HEAD,
+        );
+        table.row(saturation.cells());
+        report.tables.push(table);
+    }
     if let Some(neighbour) = neighbour {
         let mut table = Table::new(
             "A neighbour on the data plane's core",

@@ -74,7 +74,11 @@ impl Headers {
     }
 
     fn put_part(&mut self, prefix: &str, name: &str, value: &str) {
-        let _ = writeln!(self.0, "{prefix}{name}: {}", encode::encode(value));
+        self.0.push_str(prefix);
+        self.0.push_str(name);
+        self.0.push_str(": ");
+        encode::append(&mut self.0, value);
+        self.0.push('\n');
     }
 
     fn put_number(&mut self, prefix: &str, name: &str, value: u64) {

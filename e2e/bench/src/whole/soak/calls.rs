@@ -12,7 +12,7 @@ use super::super::callers::NUMBER;
 use super::super::talk;
 
 /// Number of the echo test.
-const ECHO: &str = "9999";
+pub(super) const ECHO: &str = "9999";
 /// The shortest and the longest call.
 const SHORTEST_S: u64 = 15;
 const LONGEST_S: u64 = 75;

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use switchsim::{CallHandle, CallPlan, Progress};
+use anyhow::{Context, Result, bail};
+use switchsim::{CallHandle, CallPlan, Switch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::calls::{Caller, Tally};
 use self::verdict::{Course, Sample, Verdict};
-use super::callers::{self, NUMBER};
+use super::callers;
 use super::engine::Engine;
 use super::figures::{Buckets, Metrics};
 use super::load::PACING;
@@ -30,6 +30,8 @@ const ON_THE_OTHER: usize = 10;
 /// So often it is killed, and so long it stays away.
 const KILLS: u32 = 8;
 const AWAY: Duration = Duration::from_secs(3);
+/// How often the first call is tried.
+const TRIES: usize = 30;
 /// Callers who say nothing are hung up on within a moment; everything else is as a user has it who sets nothing.
 const SETTINGS: &[(&str, &str)] =
     &[("SILENCE_SECONDS", "4"), ("MAX_SILENCE_PROMPTS", "1"), ("SESSION_TIMEOUT", "1440")];
@@ -69,8 +71,7 @@ async fn soaked(soak: &Soak) -> Result<bool> {
     sleep(Duration::from_secs(1)).await;
     let idle = stays.usage()?;
 
-    let steady = only.dial(CallPlan::new(NUMBER).from("+15550000000").deaf());
-    steady.reaches(Progress::Answered).await;
+    let steady = steady_call(&only).await?;
     let tally = Arc::new(Mutex::new(Tally::default()));
     let start = Instant::now();
     let end = start + soak.length;
@@ -98,7 +99,7 @@ async fn soaked(soak: &Soak) -> Result<bool> {
                 println!("{}", course.add(sample));
                 next += interval;
             }
-            _ = kills.tick() => {
+            _ = kills.tick(), if course.kills < KILLS as usize => {
                 goes.kill();
                 course.kills += 1;
                 sleep(AWAY).await;
@@ -127,6 +128,18 @@ async fn soaked(soak: &Soak) -> Result<bool> {
     Ok(verdict.is_well())
 }
 
+/// A call for the whole run. The echo test asks nobody whether they are still there.
+async fn steady_call(switch: &Switch) -> Result<CallHandle> {
+    for _ in 0..TRIES {
+        let call = switch.dial(CallPlan::new(calls::ECHO).from("+15550000000").deaf());
+        if call.answered(Duration::from_secs(5)).await.is_ok() {
+            return Ok(call);
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    bail!("expected a pod that takes the first call, but it refuses for {TRIES} s: is the machine quiet?")
+}
+
 /// What was known at the last sample.
 struct Seen {
     metrics: Metrics,
@@ -152,6 +165,7 @@ impl Seen {
             descriptors,
             threads: threads.len(),
             pacing_p99_ms: pacing.bound_ms(0.99),
+            lateness_ms: metrics.value("sofia_phone_media_lateness_seconds") * 1e3,
             overruns: since("sofia_phone_media_overruns_total") as u64,
             lost: tally.lock().unwrap_or_else(PoisonError::into_inner).lost,
             steady_packets: steady.snapshot().packets_received,

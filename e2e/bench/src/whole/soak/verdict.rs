@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use switchsim::CallOutcome;
+use switchsim::{CallOutcome, EndedBy};
 
 use super::super::figures::{Metrics, bound};
 use super::calls::Tally;
@@ -34,6 +34,8 @@ pub(super) struct Sample {
     pub(super) threads: usize,
     /// Bounds of buckets, since the last sample.
     pub(super) pacing_p99_ms: f64,
+    /// As admission judges it, at this moment.
+    pub(super) lateness_ms: f64,
     pub(super) overruns: u64,
     /// Packets that never reached the callers whose calls are over.
     pub(super) lost: u64,
@@ -44,7 +46,7 @@ pub(super) struct Sample {
 impl Sample {
     /// Above the lines that samples are printed as.
     pub(super) const HEAD: &str =
-        "  time  calls  core %   RSS MB    fds  threads  pacing p99 ms  overruns  packets lost  drift ms";
+        "  time  calls  core %   RSS MB    fds  threads  pacing p99 ms  lateness ms  overruns  packets lost  drift ms";
 
     /// How far the steady call's packets are ahead of the clock since `first`, in milliseconds.
     fn drift_ms(&self, first: &Self) -> f64 {
@@ -58,7 +60,7 @@ impl fmt::Display for Sample {
         let seconds = self.at.as_secs();
         write!(
             f,
-            "{:>3}:{:02}  {:>5}  {:>6.1}  {:>7.1}  {:>5}  {:>7}  {:>13}  {:>8}  {:>12}",
+            "{:>3}:{:02}  {:>5}  {:>6.1}  {:>7.1}  {:>5}  {:>7}  {:>13}  {:>11.1}  {:>8}  {:>12}",
             seconds / 60,
             seconds % 60,
             self.calls,
@@ -67,6 +69,7 @@ impl fmt::Display for Sample {
             self.descriptors,
             self.threads,
             bound(self.pacing_p99_ms),
+            self.lateness_ms,
             self.overruns,
             self.lost
         )
@@ -150,15 +153,16 @@ impl Verdict {
         add("no call is left behind", format!("{active:.0}"), active == 0.0);
         let drift = course.drift_ms();
         add("a call for the whole run keeps to the clock", format!("{drift:+.0} ms"), drift.abs() <= DRIFT_MS);
-        let stayed = steady.answered && steady.legs.len() == 1 && steady.packets_lost() == 0;
+        let stayed = steady.answered && steady.legs.len() == 1 && steady.ended_by == EndedBy::Caller;
         let found = format!("{} packets, {} lost", steady.packets_received(), steady.packets_lost());
-        add("it loses nothing", found, stayed);
+        add("it stays and loses nothing", found, stayed && steady.packets_lost() == 0);
         add("no packet is lost", format!("{} of {}", tally.lost, tally.packets), tally.lost == 0);
         let bad = |outcome: &&str| metrics.value(&format!("sofia_phone_sessions_total{{outcome=\"{outcome}\"}}")) > 0.0;
         let bad: Vec<&str> = BAD_ENDS.into_iter().filter(|outcome| bad(&outcome)).collect();
         add("no call ends badly", format!("{} cut; {bad:?}", tally.cut), tally.cut == 0 && bad.is_empty());
         let found = format!("{} pods killed, {} calls went on elsewhere", course.kills, tally.taken_over);
         add("calls of killed pods go on", found, course.kills == 0 || tally.taken_over > 0);
+        add("no call is refused", tally.refused.to_string(), tally.refused == 0);
         add("callers' scripts go through", format!("{} failed", tally.script_errors), tally.script_errors == 0);
         Self(findings)
     }
@@ -191,6 +195,7 @@ mod tests {
             descriptors: 130,
             threads: 4,
             pacing_p99_ms: 1.0,
+            lateness_ms: 1.0,
             overruns: 0,
             lost: 0,
             steady_packets: at as u64 * 60 * 50,
