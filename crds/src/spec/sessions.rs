@@ -27,11 +27,23 @@ pub struct Sessions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub setup_rate_per_second: Option<u32>,
+
+    /// While one packet in a hundred leaves a pod later than this, it takes no new call: its cores have too little left, however few calls
+    /// it has. Calls that are up are not touched. 0: lateness refuses nobody. Left out: 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 40))]
+    pub max_lateness_milliseconds: Option<u32>,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { max_per_pod: 100, max_per_caller: None, max_duration_seconds: 1800, setup_rate_per_second: None }
+        Self {
+            max_per_pod: 100,
+            max_per_caller: None,
+            max_duration_seconds: 1800,
+            setup_rate_per_second: None,
+            max_lateness_milliseconds: None,
+        }
     }
 }
 

@@ -84,6 +84,7 @@ impl Environment {
         self.set("MAX_SESSIONS", sessions.max_per_pod);
         self.set_some("MAX_SESSIONS_PER_CALLER", sessions.max_per_caller);
         self.set_some("SETUP_RATE_PER_SECOND", sessions.setup_rate_per_second);
+        self.set_some("MAX_LATENESS_MS", sessions.max_lateness_milliseconds);
         self.set("SESSION_TIMEOUT", sessions.max_duration_seconds.div_ceil(60));
         self.set("DRAIN_DEADLINE_SECONDS", context.spec.drain.deadline_seconds);
         // Also for an external FreeSWITCH: its context `default` may lead anywhere.
