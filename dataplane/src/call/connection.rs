@@ -10,8 +10,11 @@ use tokio::net::TcpStream;
 
 use crate::esl::{Outbound, OutboundEvent, OutboundSettings};
 
-/// Bytes read from the socket at a time. Events of one moment come as some 28 KB.
-const READ_BYTES: usize = 32 << 10;
+/// Bytes read from the socket at a time, onto the stack: a call is silent here for minutes on end, so it keeps no buffer.
+/// Events of one moment come as some 28 KB, in a few reads.
+const READ_BYTES: usize = 8 << 10;
+/// Reads in a row before the call looks at anything else.
+const READS: usize = 8;
 
 /// A silent peer is probed after 10 s and given up 15 s later.
 const KEEP_ALIVE: TcpKeepalive =
@@ -23,7 +26,6 @@ pub(super) struct Connection {
     /// The session; requests made of it leave with the next [`Connection::push`] or [`Connection::next`].
     pub(super) outbound: Outbound,
     unsent: Vec<u8>,
-    buffer: Box<[u8]>,
 }
 
 impl Connection {
@@ -33,7 +35,7 @@ impl Connection {
         // A switch that vanished with its host sends no FIN; its calls must not hold their permits for hours.
         let _ = SockRef::from(&socket).set_tcp_keepalive(&KEEP_ALIVE);
         let outbound = Outbound::new(settings, Instant::now());
-        Self { socket, outbound, unsent: Vec::new(), buffer: vec![0; READ_BYTES].into() }
+        Self { socket, outbound, unsent: Vec::new() }
     }
 
     /// The pod's address on this connection.
@@ -53,6 +55,7 @@ impl Connection {
                 Err(_) => return self.outbound.handle_disconnect(),
             }
         }
+        self.unsent = Vec::new();
     }
 
     /// The next event of the session. After [`OutboundEvent::Disconnected`] or [`OutboundEvent::Failed`] there is none.
@@ -76,11 +79,14 @@ impl Connection {
     }
 
     fn read(&mut self) {
-        match self.socket.try_read(&mut self.buffer) {
-            Ok(0) => self.outbound.handle_disconnect(),
-            Ok(length) => self.outbound.handle_bytes(Instant::now(), &self.buffer[..length]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => self.outbound.handle_disconnect(),
+        let mut buffer = [0; READ_BYTES];
+        for _ in 0..READS {
+            match self.socket.try_read(&mut buffer) {
+                Ok(0) => return self.outbound.handle_disconnect(),
+                Ok(length) => self.outbound.handle_bytes(Instant::now(), &buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => return self.outbound.handle_disconnect(),
+            }
         }
     }
 }

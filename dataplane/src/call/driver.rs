@@ -67,7 +67,8 @@ pub(super) struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    pub(super) fn new(calls: &'a Calls, mut connection: Connection, begun: Begun, began: Instant) -> Self {
+    /// On the heap: a task keeps room for each place that its state moves through, and this is most of a call's.
+    pub(super) fn new(calls: &'a Calls, mut connection: Connection, begun: Begun, began: Instant) -> Box<Self> {
         let Begun { identity, session, media, stream, events, mode } = begun;
         let now = Instant::now();
         let mut settings = calls.config.conversation.clone();
@@ -99,7 +100,7 @@ impl<'a> Driver<'a> {
             "a call begins"
         );
         let recorder = calls.parts.records.as_ref().map(|records| journal.recorder(records, now));
-        Self {
+        Box::new(Self {
             calls,
             connection,
             identity,
@@ -123,11 +124,11 @@ impl<'a> Driver<'a> {
             transfer: None,
             stand: Stand::Running,
             began,
-        }
+        })
     }
 
     /// Runs the call to its end and hands its record over.
-    pub(super) async fn run(mut self, permit: Permit) {
+    pub(super) async fn run(mut self: Box<Self>, permit: Permit) {
         let handover = self.calls.parts.handover.clone();
         let ending = self.session.end_requested().clone();
         let limit = self.began + self.calls.config.conversation.max_duration;
@@ -159,7 +160,7 @@ impl<'a> Driver<'a> {
                 () = ending.cancelled(), if running => self.stop(EndReason::Stopped),
             }
         };
-        self.finish(reason, permit).await;
+        Box::pin(self.finish(reason, permit)).await;
     }
 
     fn converse(&mut self, input: Input) {
@@ -497,8 +498,8 @@ impl<'a> Driver<'a> {
     }
 
     /// Lets go of everything at once that another call could use, then brings the record where it belongs.
-    async fn finish(self, reason: EndReason, permit: Permit) {
-        let Self { calls, connection, identity, session, stream, token, mut journal, recorder, began, .. } = self;
+    async fn finish(self: Box<Self>, reason: EndReason, permit: Permit) {
+        let Self { calls, connection, identity, session, stream, token, mut journal, recorder, began, .. } = *self;
         token.cancel();
         let _ = session.set_state(if reason.is_error() { SessionState::Error } else { SessionState::Ended });
         // Closing the connection is what lets the switch go on with a call that is handed over.

@@ -25,8 +25,9 @@ impl Default for Limits {
     }
 }
 
-/// What an idle parser keeps of its buffer, bytes.
-const IDLE_CAPACITY: usize = 4096;
+/// What an idle parser keeps of its buffers: enough for a short reply, bytes and header lines.
+const IDLE_CAPACITY: usize = 256;
+const IDLE_FIELDS: usize = 8;
 
 /// The incremental parser: [`push`](Self::push) what was read, then take messages until there is none.
 ///
@@ -115,6 +116,8 @@ impl Parser {
             Ok(None) if self.start == self.buffer.len() => {
                 self.buffer.clear();
                 self.buffer.shrink_to(IDLE_CAPACITY);
+                self.fields.shrink_to(IDLE_FIELDS);
+                self.scratch = Vec::new();
                 self.start = 0;
             }
             Ok(_) => {}

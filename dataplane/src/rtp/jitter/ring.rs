@@ -15,12 +15,11 @@ pub(super) struct Slot {
     pub samples: u32,
     pub payload_type: u8,
     pub marker: bool,
-    len: usize,
 }
 
 impl Slot {
     pub fn new(sequence: u16, timestamp: u32, samples: u32, payload_type: u8, marker: bool) -> Self {
-        Slot { sequence, timestamp, samples, payload_type, marker, len: 0 }
+        Slot { sequence, timestamp, samples, payload_type, marker }
     }
 }
 
@@ -36,7 +35,8 @@ pub(super) enum Insertion {
 #[derive(Debug)]
 pub(super) struct Ring {
     slots: [Option<Slot>; SLOTS as usize],
-    payloads: Box<[u8]>,
+    /// Each as long as the longest payload that it has held: with G.711 an eighth of [`MAX_PAYLOAD`].
+    payloads: [Vec<u8>; SLOTS as usize],
     waiting: u16,
     /// The latest sequence number that waits; meaningless when none does.
     newest: u16,
@@ -44,18 +44,13 @@ pub(super) struct Ring {
 
 impl Ring {
     pub fn new() -> Self {
-        Ring {
-            slots: [None; SLOTS as usize],
-            payloads: vec![0; MAX_PAYLOAD * usize::from(SLOTS)].into_boxed_slice(),
-            waiting: 0,
-            newest: 0,
-        }
+        Ring { slots: [None; SLOTS as usize], payloads: Default::default(), waiting: 0, newest: 0 }
     }
 
     /// Stores a packet. Those that the slots can't hold together with it are evicted, and told to `on_evicted`.
     /// `payload` must not be longer than [`MAX_PAYLOAD`].
     #[inline]
-    pub fn insert(&mut self, mut slot: Slot, payload: &[u8], mut on_evicted: impl FnMut(u16)) -> Insertion {
+    pub fn insert(&mut self, slot: Slot, payload: &[u8], mut on_evicted: impl FnMut(u16)) -> Insertion {
         let sequence = slot.sequence;
         if self.waiting == 0 {
             self.newest = sequence;
@@ -79,9 +74,9 @@ impl Ring {
                 self.newest = sequence;
             }
         }
-        slot.len = payload.len();
         let index = index(sequence);
-        self.payloads[index * MAX_PAYLOAD..][..payload.len()].copy_from_slice(payload);
+        self.payloads[index].clear();
+        self.payloads[index].extend_from_slice(payload);
         self.slots[index] = Some(slot);
         self.waiting += 1;
         Insertion::Stored
@@ -126,7 +121,7 @@ impl Ring {
     /// The payload of a packet that waits or has just been taken.
     #[inline]
     pub fn payload(&self, slot: &Slot) -> &[u8] {
-        &self.payloads[index(slot.sequence) * MAX_PAYLOAD..][..slot.len]
+        &self.payloads[index(slot.sequence)]
     }
 
     pub fn waiting(&self) -> u16 {
