@@ -14,7 +14,7 @@ const ATTENUATION_DB: f64 = 66.0;
 /// samples.
 #[derive(Debug)]
 pub(super) struct Filter {
-    /// `phases` rows of `taps` coefficients, each in the order of the samples in time.
+    /// `phases` rows of `taps` coefficients, in the order in which an output sample sums them up, see [`Filter::strands`].
     coefficients: Box<[f32]>,
     taps: usize,
     /// The reduced ratio: `phases` output samples take the time of `advance` input samples.
@@ -66,27 +66,45 @@ impl Filter {
 
         let mut coefficients = Vec::with_capacity(length);
         for phase in 0..phases {
-            let row: Vec<f64> = prototype.iter().skip(phase).step_by(phases).copied().collect();
+            let mut row: Vec<f64> = prototype.iter().skip(phase).step_by(phases).copied().collect();
             // Each row passes a constant unchanged, or the rows' differences would be heard as a tone.
             let gain: f64 = row.iter().sum();
-            coefficients.extend(row.iter().rev().map(|coefficient| (coefficient / gain) as f32));
+            row.reverse();
+            let strand = |strand: usize| row.iter().skip(strand).step_by(advance);
+            coefficients.extend((0..advance).flat_map(strand).map(|coefficient| (coefficient / gain) as f32));
         }
         let (whole_step, part_step) = (advance / phases, advance % phases);
         Self { coefficients: coefficients.into(), taps, phases, advance, whole_step, part_step }
     }
 
-    /// How many input samples an output sample is made of; a multiple of 16.
+    /// How many input samples an output sample is made of.
     pub(super) fn taps(&self) -> usize {
         self.taps
     }
 
-    /// The coefficients of `phase`.
-    #[inline]
-    pub(super) fn row(&self, phase: usize) -> &[f32] {
-        &self.coefficients[phase * self.taps..(phase + 1) * self.taps]
+    /// How many output samples there are in a period, after which the places repeat.
+    pub(super) fn phases(&self) -> usize {
+        self.phases
     }
 
-    /// Where the output sample after the one at (`skip`, `phase`) lies. Without a division: it is in the inner loop.
+    /// How many input samples there are in a period.
+    pub(super) fn advance(&self) -> usize {
+        self.advance
+    }
+
+    /// The coefficients of `phase`, strand by strand: those for the input samples 0, [`Filter::advance`], twice that and so
+    /// on, counted from the oldest that the output sample is made of, then those for 1, 1 + advance and so on.
+    #[inline]
+    pub(super) fn strands(&self, phase: usize) -> impl Iterator<Item = &[f32]> {
+        let mut row = &self.coefficients[phase * self.taps..(phase + 1) * self.taps];
+        (0..self.advance).map(move |strand| {
+            let (now, later) = row.split_at((self.taps - strand).div_ceil(self.advance));
+            row = later;
+            now
+        })
+    }
+
+    /// Where the output sample after the one at (`skip`, `phase`) lies. Without a division.
     #[inline]
     pub(super) fn step(&self, skip: usize, phase: usize) -> (usize, usize) {
         let (skip, phase) = (skip + self.whole_step, phase + self.part_step);
@@ -99,7 +117,7 @@ impl Filter {
     }
 
     /// Where the output sample `outputs` after the one at (`skip`, `phase`) lies.
-    pub(super) fn advance(&self, outputs: usize, skip: usize, phase: usize) -> (usize, usize) {
+    pub(super) fn jump(&self, outputs: usize, skip: usize, phase: usize) -> (usize, usize) {
         let place = phase + outputs * self.advance;
         (skip + place / self.phases, place % self.phases)
     }
@@ -159,7 +177,7 @@ mod tests {
                 let (mut skip, mut phase) = (0, 0);
                 for inputs in [1, 0, 2, 7, 160, 3] {
                     let outputs = filter.outputs(inputs, skip, phase);
-                    let jumped = filter.advance(outputs, skip, phase);
+                    let jumped = filter.jump(outputs, skip, phase);
                     for _ in 0..outputs {
                         assert!(skip < inputs);
                         (skip, phase) = filter.step(skip, phase);

@@ -1,10 +1,12 @@
 //! Conversion between the four carried rates on the packet path. Keeps its state from block to block, so the block
 //! lengths never show in the output; never changes pitch or speed to follow a drifting clock.
 //!
-//! A rational polyphase filter: every output sample is one dot product of the latest input with one row of a table that
-//! all calls share. `rubato`'s asynchronous converter works out each sample's place in its table anew and keeps a table a
-//! call; at these short filters that costs more than the dot product itself (20 ms from 8 to 16 kHz: 4.5 µs against 2.2),
-//! and its synchronous one delays by 10 ms. It serves the rates that are not carried, off the packet path: [`super::wav`].
+//! A rational polyphase filter: every output sample is the sum of the latest input, weighted by one row of a table that all
+//! calls share. The rows are as short as the band to be kept allows, so that what surrounds a sum costs as much as the sum
+//! itself: many output samples of one row are therefore summed up side by side, which fills vector registers on any
+//! target and needs no sum across one. `rubato`'s asynchronous converter works out each sample's place in its table anew
+//! (20 ms from 8 to 16 kHz take it five to eight times as long), and its synchronous one delays by 10 ms. It serves the
+//! rates that are not carried, off the packet path: [`super::wav`].
 
 mod filter;
 
@@ -14,16 +16,21 @@ use self::filter::Filter;
 use super::SampleRate;
 
 /// Most input samples that are taken in one go. Longer blocks are cut, so this bounds the memory of a converter, and a
-/// frame of 20 ms at 8 kHz is still one go.
-const STRIDE: usize = 160;
+/// frame of 20 ms at 24 kHz is still one go.
+const STRIDE: usize = 480;
 
-/// Partial sums of a dot product; all rows are a multiple of it long.
-const LANES: usize = 16;
+/// Output samples that are summed up side by side: as many as the registers of the smallest machine hold, then fewer for
+/// the rest of a block.
+const WIDE: usize = 32;
+const NARROW: usize = 8;
+
+/// Most samples that a conversion looks at in one go: [`STRIDE`] and the past of the longest row, in six strands.
+const SPAN: usize = STRIDE + 240 + 6;
 
 /// Converts one mono stream from one [`SampleRate`] to another.
 ///
 /// Any block length goes: after `n` samples in all, exactly `⌈n · to / from⌉` samples have come out, the same ones
-/// however the `n` were cut into blocks. Nothing waits for a full block. Per converter: under 2 KiB, allocated once.
+/// however the `n` were cut into blocks. Nothing waits for a full block. Per converter: 2 to 3 KiB, allocated once.
 #[derive(Debug)]
 pub struct Resampler {
     from: SampleRate,
@@ -113,42 +120,132 @@ impl Conversion {
         let trailing_zeros = block.iter().rev().take_while(|sample| **sample == 0.0).count();
         if self.zeros == past && trailing_zeros == block.len() {
             // The window holds only zeros and would only be overwritten by zeros.
-            (self.skip, self.phase) = self.filter.advance(outputs, self.skip, self.phase);
+            (self.skip, self.phase) = self.filter.jump(outputs, self.skip, self.phase);
         } else {
             self.window[past..past + block.len()].copy_from_slice(block);
-            let (mut skip, mut phase) = (self.skip, self.phase);
-            for sample in &mut out[start..] {
-                let row = self.filter.row(phase);
-                *sample = dot(row, &self.window[skip..skip + row.len()]);
-                (skip, phase) = self.filter.step(skip, phase);
-            }
-            (self.skip, self.phase) = (skip, phase);
+            self.sum_up(past + block.len(), &mut out[start..]);
             self.window.copy_within(block.len()..block.len() + past, 0);
             self.zeros = if trailing_zeros == block.len() { self.zeros + trailing_zeros } else { trailing_zeros };
             self.zeros = self.zeros.min(past);
         }
         self.skip -= block.len();
     }
+
+    /// Makes the output samples that the first `held` samples of the window complete.
+    fn sum_up(&mut self, held: usize, mut out: &mut [f32]) {
+        let filter = self.filter;
+        let mut unravelled = [0.0; SPAN];
+        let strands = Strands::of(&self.window[..held], filter.advance(), &mut unravelled);
+        let (mut skip, mut phase) = (self.skip, self.phase);
+        // Up to the beginning of a period, whole periods, and what is left of one.
+        while phase != 0 && !out.is_empty() {
+            let (first, rest) = out.split_at_mut(1);
+            first[0] = strands.sums::<1>(filter, phase, skip)[0];
+            out = rest;
+            (skip, phase) = filter.step(skip, phase);
+        }
+        let (periods, mut rest) = out.split_at_mut(out.len() - out.len() % filter.phases());
+        let begin = skip;
+        for place in 0..filter.phases().min(periods.len()) {
+            strands.fill(filter, phase, skip, place, periods);
+            (skip, phase) = filter.step(skip, phase);
+        }
+        (skip, phase) = filter.jump(periods.len(), begin, 0);
+        while !rest.is_empty() {
+            let (first, later) = rest.split_at_mut(1);
+            first[0] = strands.sums::<1>(filter, phase, skip)[0];
+            rest = later;
+            (skip, phase) = filter.step(skip, phase);
+        }
+        (self.skip, self.phase) = (skip, phase);
+    }
 }
 
-/// The sum of the products of two equally long slices whose length is a multiple of [`LANES`]. So many partial sums that
-/// the compiler may use vector registers on any target without being allowed to reorder floating-point sums, and that no
-/// addition waits for the one before.
-#[inline]
-fn dot(row: &[f32], window: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; LANES];
-    let (rows, _) = row.as_chunks::<LANES>();
-    let (windows, _) = window.as_chunks::<LANES>();
-    for (coefficients, samples) in rows.iter().zip(windows) {
-        for lane in 0..LANES {
-            sums[lane] += coefficients[lane] * samples[lane];
+/// Samples unravelled into strands, each of every so manieth sample: the samples that stand at the same place of
+/// successive periods lie side by side.
+struct Strands<'a> {
+    samples: &'a [f32],
+    count: usize,
+    /// Of a strand.
+    length: usize,
+}
+
+impl<'a> Strands<'a> {
+    fn of(window: &'a [f32], count: usize, unravelled: &'a mut [f32; SPAN]) -> Self {
+        let length = window.len().div_ceil(count);
+        // A period of any two carried rates has 1, 2, 3 or 6 input samples.
+        match count {
+            1 => return Self { samples: window, count, length },
+            2 => unravel::<2>(window, unravelled, length),
+            3 => unravel::<3>(window, unravelled, length),
+            _ => unravel::<6>(window, unravelled, length),
+        }
+        Self { samples: unravelled, count, length }
+    }
+
+    /// The samples from the one at `at` of the window on, of its own strand.
+    #[inline]
+    fn from(&self, at: usize) -> &[f32] {
+        let (place, strand) = (at / self.count, at % self.count);
+        &self.samples[strand * self.length..(strand + 1) * self.length][place..]
+    }
+
+    /// The output samples at `place` of each period in `out`, the first of which begins at `at` of the window.
+    fn fill(&self, filter: &Filter, phase: usize, mut at: usize, place: usize, out: &mut [f32]) {
+        let step = filter.phases();
+        let (wide, rest) = out.split_at_mut(out.len() - out.len() % (WIDE * step));
+        for block in wide.chunks_exact_mut(WIDE * step) {
+            spread(self.sums::<WIDE>(filter, phase, at), block, place, step);
+            at += WIDE * self.count;
+        }
+        let (narrow, rest) = rest.split_at_mut(rest.len() - rest.len() % (NARROW * step));
+        for block in narrow.chunks_exact_mut(NARROW * step) {
+            spread(self.sums::<NARROW>(filter, phase, at), block, place, step);
+            at += NARROW * self.count;
+        }
+        for block in rest.chunks_exact_mut(step) {
+            spread(self.sums::<1>(filter, phase, at), block, place, step);
+            at += self.count;
         }
     }
-    let mut quarter = [0.0_f32; 4];
-    for lane in 0..4 {
-        quarter[lane] = (sums[lane] + sums[lane + 4]) + (sums[lane + 8] + sums[lane + 12]);
+
+    /// The output samples of one phase in as many successive periods. Each is summed up in the same order, however many
+    /// are at a time: block lengths must not show in the output, not even in its last bit.
+    #[inline]
+    fn sums<const PERIODS: usize>(&self, filter: &Filter, phase: usize, at: usize) -> [f32; PERIODS] {
+        let mut sums = [0.0; PERIODS];
+        for (strand, coefficients) in filter.strands(phase).enumerate() {
+            let samples = self.from(at + strand);
+            debug_assert!(samples.len() + 1 >= coefficients.len() + PERIODS);
+            for (coefficient, samples) in coefficients.iter().zip(samples.windows(PERIODS)) {
+                for (sum, sample) in sums.iter_mut().zip(samples) {
+                    *sum += coefficient * sample;
+                }
+            }
+        }
+        sums
     }
-    (quarter[0] + quarter[2]) + (quarter[1] + quarter[3])
+}
+
+/// Puts every `COUNT`th sample into one strand, those behind them into the next; strands begin `length` apart.
+fn unravel<const COUNT: usize>(window: &[f32], out: &mut [f32; SPAN], length: usize) {
+    let (rounds, rest) = window.as_chunks::<COUNT>();
+    for (number, strand) in out.chunks_exact_mut(length).take(COUNT).enumerate() {
+        for (place, round) in strand.iter_mut().zip(rounds) {
+            *place = round[number];
+        }
+        if let (Some(place), Some(sample)) = (strand.get_mut(rounds.len()), rest.get(number)) {
+            *place = *sample;
+        }
+    }
+}
+
+/// Puts `sums` at `place` of every `step` samples.
+#[inline]
+fn spread<const COUNT: usize>(sums: [f32; COUNT], out: &mut [f32], place: usize, step: usize) {
+    for (sample, sum) in out.iter_mut().skip(place).step_by(step).zip(sums) {
+        *sample = sum;
+    }
 }
 
 #[cfg(test)]
