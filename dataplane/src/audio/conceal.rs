@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::SampleRate;
+use super::{SampleRate, pcm};
 
 /// Pitch periods that are looked for: 400 Hz down to 66 Hz.
 const SHORTEST_PERIOD: Duration = Duration::from_micros(2_500);
@@ -119,32 +119,39 @@ impl Concealer {
     }
 
     /// The shift at which the latest speech resembles itself most, by normalised cross-correlation: coarsely at 8 kHz,
-    /// then to the sample. At most 100 coarse and 11 fine shifts of at most 160 products and one full template each.
+    /// then to the sample. At most 101 coarse shifts of 160 products and 11 fine ones of a full template each.
     fn find_period(&self) -> usize {
         let (shortest, longest) = (self.rate.samples(SHORTEST_PERIOD), self.rate.samples(LONGEST_PERIOD));
         let step = self.rate.samples(SEARCH_STEP).max(1);
-        let best = |shifts: &mut dyn Iterator<Item = usize>, step: usize| {
-            shifts
-                .map(|shift| (shift, self.resemblance(shift, step)))
-                .fold((longest, f32::MIN), |best, next| if next.1 > best.1 { next } else { best })
-                .0
-        };
-        let coarse = best(&mut (shortest..=longest).step_by(step), step);
+        let template = self.rate.samples(TEMPLATE);
         if step == 1 {
-            return coarse;
+            return best_shift(&self.history, template, shortest..=longest);
         }
-        best(&mut (coarse.saturating_sub(step - 1).max(shortest)..=(coarse + step - 1).min(longest)), step)
+        let mut thinned = [0.0; THINNED];
+        for (place, sample) in thinned.iter_mut().zip(self.history.iter().step_by(step)) {
+            *place = *sample;
+        }
+        let coarse = step * best_shift(&thinned, template / step, shortest / step..=longest / step);
+        let around = (coarse.saturating_sub(step - 1)).max(shortest)..=(coarse + step - 1).min(longest);
+        best_shift(&self.history, template, around)
     }
+}
 
-    fn resemblance(&self, shift: usize, step: usize) -> f32 {
-        let start = self.history.len() - self.rate.samples(TEMPLATE);
-        let now = self.history[start..].iter().step_by(step);
-        let then = self.history[start - shift..].iter().step_by(step);
-        let (products, energy) = now
-            .zip(then)
-            .fold((0.0, 1e-9), |(products, energy), (now, then)| (products + now * then, energy + then * then));
-        products / f32::sqrt(energy)
-    }
+/// How many samples of the history the coarse search looks at.
+const THINNED: usize = ((TEMPLATE.as_micros() + LONGEST_PERIOD.as_micros()) / SEARCH_STEP.as_micros()) as usize;
+
+/// The shift at which the last `template` samples resemble those before them most; the longest where nothing sounds.
+fn best_shift(history: &[f32], template: usize, shifts: std::ops::RangeInclusive<usize>) -> usize {
+    let (start, longest) = (history.len() - template, *shifts.end());
+    let now = &history[start..];
+    let resemblance = |shift: usize| {
+        let then = &history[start - shift..][..template];
+        pcm::dot(now, then) / f32::sqrt(pcm::dot(then, then) + 1e-9)
+    };
+    let best = shifts
+        .map(|shift| (shift, resemblance(shift)))
+        .fold((longest, f32::MIN), |best, next| if next.1 > best.1 { next } else { best });
+    best.0
 }
 
 #[cfg(test)]

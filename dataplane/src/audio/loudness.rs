@@ -89,8 +89,9 @@ impl Loudness {
         while !samples.is_empty() {
             let length = samples.len().min(self.block - self.filled);
             let (part, rest) = samples.split_at_mut(length);
-            self.energy += part.iter().map(|sample| sample * sample).sum::<f32>();
-            self.apply(part);
+            let (energy, peak) = pcm::energy_and_peak(part);
+            self.energy += energy;
+            self.apply(part, peak);
             self.filled += length;
             if self.filled == self.block {
                 self.close_block();
@@ -99,13 +100,14 @@ impl Loudness {
         }
     }
 
-    fn apply(&mut self, part: &mut [f32]) {
-        let peak = part.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+    fn apply(&mut self, part: &mut [f32], peak: f32) {
         let largest_gain = self.gain.max(self.gain + self.slope * part.len() as f32);
         if self.limit == 1.0 && peak * largest_gain <= self.ceiling {
-            for sample in part {
-                self.gain += self.slope;
-                *sample *= self.gain;
+            // Each gain from where the part began, not from the gain before it: none waits for another.
+            let (gain, slope) = (self.gain, self.slope);
+            self.gain += slope * part.len() as f32;
+            for (place, sample) in part.iter_mut().enumerate() {
+                *sample *= gain + slope * (place as i32 + 1) as f32;
             }
             return;
         }

@@ -14,13 +14,19 @@ pub fn to_i16(samples: &[f32], out: &mut Vec<i16>) {
     out.extend(samples.iter().map(|sample| quantise(*sample)));
 }
 
-/// One sample of [`to_i16`].
+/// One sample of [`to_i16`]; of two integers as near, the even one.
 #[inline]
 #[must_use]
 pub fn quantise(sample: f32) -> i16 {
+    /// Added to a float in the range of `i16`, it leaves the nearest integer in the lowest bits: a float of that size has
+    /// none to spare for a fraction. Casts and `f32::round` do the same one sample at a time, this does as many as a
+    /// vector holds.
+    const TO_INTEGER: f32 = 12_582_912.0;
     let scaled = sample * FULL_SCALE;
-    // `f32::round` is a library call on the baseline x86-64; the cast truncates, clips and maps NaN to 0.
-    (scaled + 0.5_f32.copysign(scaled)) as i16
+    let scaled = if scaled.is_nan() { 0.0 } else { scaled };
+    let scaled = if scaled > 32_767.0 { 32_767.0 } else { scaled };
+    let scaled = if scaled < -FULL_SCALE { -FULL_SCALE } else { scaled };
+    (scaled + TO_INTEGER).to_bits() as i16
 }
 
 /// One sample of [`to_f32`].
@@ -28,6 +34,43 @@ pub fn quantise(sample: f32) -> i16 {
 #[must_use]
 pub(crate) fn widen(sample: i16) -> f32 {
     f32::from(sample) / FULL_SCALE
+}
+
+/// The sum of the squares and the largest magnitude, NaN left out of the latter.
+#[must_use]
+pub(crate) fn energy_and_peak(samples: &[f32]) -> (f32, f32) {
+    let (chunks, rest) = samples.as_chunks::<8>();
+    let (mut energy, mut peak) = ([0.0_f32; 8], [0.0_f32; 8]);
+    for chunk in chunks {
+        for lane in 0..8 {
+            energy[lane] += chunk[lane] * chunk[lane];
+            let magnitude = chunk[lane].abs();
+            peak[lane] = if magnitude > peak[lane] { magnitude } else { peak[lane] };
+        }
+    }
+    for (lane, sample) in rest.iter().enumerate() {
+        energy[lane] += sample * sample;
+        peak[lane] = peak[lane].max(sample.abs());
+    }
+    (energy.iter().sum(), peak.into_iter().fold(0.0, f32::max))
+}
+
+/// The sum of the products of two equally long slices: in so many partial sums that vector registers can be used without
+/// reordering any of them.
+#[inline]
+#[must_use]
+pub(crate) fn dot(one: &[f32], other: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let (ones, last_ones) = one.as_chunks::<LANES>();
+    let (others, last_others) = other.as_chunks::<LANES>();
+    let mut sums = [0.0_f32; LANES];
+    for (ones, others) in ones.iter().zip(others) {
+        for lane in 0..LANES {
+            sums[lane] += ones[lane] * others[lane];
+        }
+    }
+    let last: f32 = last_ones.iter().zip(last_others).map(|(one, other)| one * other).sum();
+    sums.iter().sum::<f32>() + last
 }
 
 /// The level of a mean square in dBFS, where a full-scale sine is -3.01 dBFS and digital silence is -120 dBFS.

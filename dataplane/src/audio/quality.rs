@@ -12,6 +12,9 @@ const SILENT_DBFS: f32 = -65.0;
 /// The length of the windows that are silent or not.
 const WINDOW: Duration = Duration::from_millis(20);
 
+/// Samples that are measured side by side. All windows are a multiple of it long.
+const LANES: usize = 8;
+
 /// The figures of one stream so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AudioQuality {
@@ -34,14 +37,14 @@ pub struct QualityMeter {
     rate: SampleRate,
     window: usize,
     filled: usize,
-    energy: f32,
+    energy: [f32; LANES],
     samples: u64,
     clipped: u64,
     windows: u64,
     silent_windows: u64,
     /// Sum of the mean squares of the windows that were not silent.
     active_power: f64,
-    peak: f32,
+    peak: [f32; LANES],
 }
 
 impl QualityMeter {
@@ -52,13 +55,13 @@ impl QualityMeter {
             rate,
             window: rate.samples(WINDOW),
             filled: 0,
-            energy: 0.0,
+            energy: [0.0; LANES],
             samples: 0,
             clipped: 0,
             windows: 0,
             silent_windows: 0,
             active_power: 0.0,
-            peak: 0.0,
+            peak: [0.0; LANES],
         }
     }
 
@@ -67,15 +70,7 @@ impl QualityMeter {
         self.samples += samples.len() as u64;
         while !samples.is_empty() {
             let (block, rest) = samples.split_at(samples.len().min(self.window - self.filled));
-            let mut clipped = 0_u32;
-            for sample in block {
-                let magnitude = sample.abs();
-                self.energy += sample * sample;
-                self.peak = self.peak.max(magnitude);
-                clipped += u32::from(magnitude >= CLIPPED);
-            }
-            self.clipped += u64::from(clipped);
-            self.filled += block.len();
+            self.measure(block);
             samples = rest;
             if self.filled == self.window {
                 self.close_window();
@@ -83,8 +78,38 @@ impl QualityMeter {
         }
     }
 
+    /// Side by side in lanes, each sample in the lane that its place in the window names: so the figures are the same however
+    /// the stream is cut.
+    fn measure(&mut self, block: &[f32]) {
+        let (first, block) = block.split_at(block.len().min((LANES - self.filled % LANES) % LANES));
+        let (chunks, last) = block.as_chunks::<LANES>();
+        self.measure_few(first);
+        let mut clipped = [0_u32; LANES];
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let magnitude = chunk[lane].abs();
+                self.energy[lane] += magnitude * magnitude;
+                self.peak[lane] = if magnitude > self.peak[lane] { magnitude } else { self.peak[lane] };
+                clipped[lane] += u32::from(magnitude >= CLIPPED);
+            }
+        }
+        self.clipped += u64::from(clipped.iter().sum::<u32>());
+        self.filled += chunks.len() * LANES;
+        self.measure_few(last);
+    }
+
+    fn measure_few(&mut self, samples: &[f32]) {
+        for sample in samples {
+            let (magnitude, lane) = (sample.abs(), self.filled % LANES);
+            self.energy[lane] += magnitude * magnitude;
+            self.peak[lane] = self.peak[lane].max(magnitude);
+            self.clipped += u64::from(magnitude >= CLIPPED);
+            self.filled += 1;
+        }
+    }
+
     fn close_window(&mut self) {
-        let power = self.energy / self.window as f32;
+        let power = self.energy.iter().sum::<f32>() / self.window as f32;
         self.windows += 1;
         if pcm::mean_square_dbfs(power) < SILENT_DBFS {
             self.silent_windows += 1;
@@ -92,7 +117,7 @@ impl QualityMeter {
             self.active_power += f64::from(power);
         }
         self.filled = 0;
-        self.energy = 0.0;
+        self.energy = [0.0; LANES];
     }
 
     /// The figures so far; a window that is not yet full counts for clipping and peak only.
@@ -100,12 +125,13 @@ impl QualityMeter {
     pub fn report(&self) -> AudioQuality {
         let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { (part as f64 / whole as f64) as f32 };
         let active = self.windows - self.silent_windows;
+        let peak = self.peak.into_iter().fold(0.0, f32::max);
         let power = if active == 0 { 0.0 } else { self.active_power / active as f64 };
         AudioQuality {
             duration: self.rate.duration(self.samples as usize),
             clipped_ratio: share(self.clipped, self.samples),
             silent_ratio: share(self.silent_windows, self.windows),
-            peak_dbfs: pcm::mean_square_dbfs(self.peak * self.peak),
+            peak_dbfs: pcm::mean_square_dbfs(peak * peak),
             rms_dbfs: pcm::mean_square_dbfs(power as f32),
         }
     }

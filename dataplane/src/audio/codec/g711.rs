@@ -43,22 +43,31 @@ const fn alaw_to_linear(code: u8) -> i32 {
     if code & 0x80 != 0 { magnitude } else { -magnitude }
 }
 
+// A float has the segment in its exponent and the step in the bits that follow: the encoders take them from there, as many
+// samples at a time as a vector holds, where counting leading zeros would go one by one.
+
+/// Exponent and the four bits behind it of a float of at least 128, counted from those of 128.
+#[inline]
+fn segment_and_step(magnitude: i32) -> i32 {
+    ((magnitude as f32).to_bits() >> 19) as i32 - ((127 + 7) << 4)
+}
+
 #[inline]
 fn linear_to_ulaw(sample: i16) -> u8 {
-    let magnitude = u32::from(sample.unsigned_abs()).min(ULAW_CLIP) + ULAW_BIAS;
-    // The bias makes bit 7 the lowest leading one, the clip bit 14 the highest.
-    let segment = magnitude.ilog2() - 7;
-    let code = (segment << 4) | ((magnitude >> (segment + 3)) & 15);
-    !(code as u8 | if sample < 0 { 0x80 } else { 0 })
+    let wide = i32::from(sample);
+    let magnitude = wide.abs().min(ULAW_CLIP as i32) + ULAW_BIAS as i32;
+    let sign = (wide >> 24) as u8 & 0x80;
+    !(segment_and_step(magnitude) as u8 | sign)
 }
 
 #[inline]
 fn linear_to_alaw(sample: i16) -> u8 {
+    let wide = i32::from(sample);
     // A-law has no zero: -1 lies as far below the middle as 0 above. Hence the one's complement.
-    let (magnitude, sign) = if sample < 0 { (!sample, 0) } else { (sample, 0x80) };
-    let magnitude = magnitude as u32;
-    let segment = (magnitude | 0xff).ilog2() - 7;
-    let code = (segment << 4) | ((magnitude >> (segment.max(1) + 3)) & 15);
+    let magnitude = wide ^ (wide >> 31);
+    let sign = !(wide >> 24) as u8 & 0x80;
+    // The first segment's steps are as wide as the second's.
+    let code = if magnitude < 256 { magnitude >> 4 } else { segment_and_step(magnitude) };
     (code as u8 | sign) ^ ALAW_EVEN_BITS
 }
 
