@@ -13,7 +13,7 @@
 //!
 //! An outgoing packet takes its header from [`RtpSender`], and its payload from an encoder or from [`DtmfSender`].
 //!
-//! Nothing here allocates per packet: every buffer is of fixed size and made with the stream.
+//! Nothing here allocates per packet: every buffer is made with the stream, or has grown once it has held the longest packet.
 
 pub mod dtmf;
 pub mod jitter;

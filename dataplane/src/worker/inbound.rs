@@ -165,7 +165,11 @@ impl Inbound {
             fill_pause(self.discontinuous, &mut self.noise, &mut self.concealer, missing, &mut self.ready);
         }
         self.leg.clear();
-        self.leg.extend(self.ready.drain(..wanted));
+        if self.ready.len() == wanted {
+            std::mem::swap(&mut self.leg, &mut self.ready);
+        } else {
+            self.leg.extend(self.ready.drain(..wanted));
+        }
         self.engine.clear();
         self.to_engine.process(&self.leg, &mut self.engine);
         self.quality.push(&self.engine);

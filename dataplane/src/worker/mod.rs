@@ -6,6 +6,7 @@ mod inbound;
 mod outbound;
 mod pacing;
 mod playout;
+mod quick_hash;
 mod recording;
 mod run;
 mod socket;

@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use super::event::MediaEvent;
+use super::quick_hash::QuickHash;
 use super::socket::{Outbox, RtpSocket, canonical};
 use super::stream::{Served, Stream};
 use super::wheel::Wheel;
@@ -39,13 +40,13 @@ pub(super) struct Runner {
     commands: Receiver<Command>,
     worker: Arc<Worker>,
     counters: Arc<WorkerCounters>,
-    streams: HashMap<StreamKey, Box<Stream>>,
-    by_rtp: HashMap<SocketAddr, StreamKey>,
-    by_rtcp: HashMap<SocketAddr, StreamKey>,
+    streams: HashMap<StreamKey, Box<Stream>, QuickHash>,
+    by_rtp: HashMap<SocketAddr, StreamKey, QuickHash>,
+    by_rtcp: HashMap<SocketAddr, StreamKey, QuickHash>,
     wheel: Wheel<StreamKey>,
     outbox: Outbox,
     /// RTCP goes out of its own socket, one by one: a packet a call every few seconds.
-    reports: Vec<(SocketAddr, Vec<u8>)>,
+    reports: Outbox,
     due: Vec<StreamKey>,
     served: Vec<(StreamKey, Instant)>,
 }
@@ -64,12 +65,12 @@ impl Runner {
             commands,
             worker,
             counters,
-            streams: HashMap::new(),
-            by_rtp: HashMap::new(),
-            by_rtcp: HashMap::new(),
+            streams: HashMap::default(),
+            by_rtp: HashMap::default(),
+            by_rtcp: HashMap::default(),
             wheel: Wheel::new(Instant::now()),
             outbox: Outbox::default(),
-            reports: Vec::new(),
+            reports: Outbox::default(),
             due: Vec::new(),
             served: Vec::new(),
         }
@@ -109,7 +110,7 @@ impl Runner {
             match self.commands.try_recv() {
                 Ok(Command::Open { key, spec, gauge, events }) => {
                     let now = Instant::now();
-                    let first = self.wheel.emptiest_phase(now, spec.media.ptime());
+                    let first = self.wheel.best_phase(now, spec.media.ptime());
                     let stream = Stream::new(*spec, gauge, events, now, first);
                     // A switch reuses a port only when the call that had it is over, so the newer call is right.
                     self.by_rtp.insert(stream.remote(), key);
@@ -205,6 +206,10 @@ impl Runner {
                     if let Some(due) = sent_for {
                         self.served.push((key, due));
                     }
+                    // The first do not wait for the last of a long round.
+                    if self.outbox.len() >= RtpSocket::BATCH {
+                        self.flush();
+                    }
                 }
                 Err(_) => {
                     tracing::error!(
@@ -217,25 +222,31 @@ impl Runner {
             }
         }
         self.due = due;
+        self.flush();
+        for (to, report) in self.reports.packets() {
+            // RTCP is best effort; the far end may not listen for it.
+            let _ = self.rtcp.send_to(report, to);
+        }
+        self.reports.clear();
+    }
+    /// Sends what the streams served so far have written, and measures how late that was.
+    fn flush(&mut self) {
         let flushed = self.rtp.flush(&mut self.outbox);
         self.counters.packets_sent.fetch_add(flushed.sent, Ordering::Relaxed);
         self.counters.send_errors.fetch_add(flushed.failed, Ordering::Relaxed);
-        if !self.served.is_empty() {
-            let now = Instant::now();
-            for (key, due) in self.served.drain(..) {
-                let error = now.saturating_duration_since(due);
-                self.counters.observe_pacing(error);
-                if error > OVERRUN {
-                    self.counters.tick_overruns.fetch_add(1, Ordering::Relaxed);
-                }
-                if let Some(stream) = self.streams.get_mut(&key) {
-                    stream.paced(error);
-                }
-            }
+        if self.served.is_empty() {
+            return;
         }
-        for (to, report) in self.reports.drain(..) {
-            // RTCP is best effort; the far end may not listen for it.
-            let _ = self.rtcp.send_to(&report, to);
+        let now = Instant::now();
+        for (key, due) in self.served.drain(..) {
+            let error = now.saturating_duration_since(due);
+            self.counters.observe_pacing(error);
+            if error > OVERRUN {
+                self.counters.tick_overruns.fetch_add(1, Ordering::Relaxed);
+            }
+            if let Some(stream) = self.streams.get_mut(&key) {
+                stream.paced(error);
+            }
         }
     }
 }

@@ -56,7 +56,19 @@ impl Outbox {
         }
     }
 
-    fn clear(&mut self) {
+    /// Packets that wait to be sent.
+    pub(super) fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// The packets, each with its destination.
+    pub(super) fn packets(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        let mut start = 0;
+        self.packets.iter().map(move |(end, to)| (*to, &self.bytes[std::mem::replace(&mut start, *end)..*end]))
+    }
+
+    /// Forgets the packets.
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.packets.clear();
     }
@@ -64,11 +76,8 @@ impl Outbox {
     /// What would be sent, with its destinations.
     #[cfg(test)]
     pub(super) fn take(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
-        let mut start = 0;
-        let datagram =
-            |(end, to): (usize, SocketAddr)| (to, self.bytes[std::mem::replace(&mut start, end)..end].to_vec());
-        let taken = self.packets.drain(..).map(datagram).collect();
-        self.bytes.clear();
+        let taken = self.packets().map(|(to, packet)| (to, packet.to_vec())).collect();
+        self.clear();
         taken
     }
 }

@@ -172,7 +172,7 @@ impl Stream {
         &mut self,
         now: Instant,
         outbox: &mut Outbox,
-        reports: &mut Vec<(std::net::SocketAddr, Vec<u8>)>,
+        reports: &mut Outbox,
         counters: &WorkerCounters,
     ) -> Served {
         if now >= self.due {
@@ -267,19 +267,22 @@ impl Stream {
         due
     }
 
-    fn report_by_rtcp(&mut self, now: Instant, reports: &mut Vec<(std::net::SocketAddr, Vec<u8>)>) {
-        reports.push((self.remote_rtcp(), self.rtcp(now, false)));
+    fn report_by_rtcp(&mut self, now: Instant, reports: &mut Outbox) {
+        reports.push(self.remote_rtcp(), |out| self.rtcp(now, false, out));
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.next_report = now + report_interval((self.random >> 11) as f64 / (1u64 << 53) as f64);
     }
 
     /// The last report, with BYE (RFC 3550 §6.6).
     pub(super) fn goodbye(&mut self) -> Option<Vec<u8>> {
-        (self.outbound.packets > 0).then(|| self.rtcp(Instant::now(), true))
+        let mut bytes = Vec::new();
+        (self.outbound.packets > 0).then(|| {
+            self.rtcp(Instant::now(), true, &mut bytes);
+            bytes
+        })
     }
 
-    fn rtcp(&mut self, now: Instant, bye: bool) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(128);
+    fn rtcp(&mut self, now: Instant, bye: bool, out: &mut Vec<u8>) {
         let wall_clock = NtpTime::from_wall_clock(SystemTime::now());
         Report {
             ssrc: self.outbound.sender.ssrc(),
@@ -288,8 +291,7 @@ impl Stream {
             canonical_name: &self.spec.cname,
             bye,
         }
-        .write(&mut bytes);
-        bytes
+        .write(out);
     }
 
     /// What was measured so far.

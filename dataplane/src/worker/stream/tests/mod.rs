@@ -128,7 +128,7 @@ impl Simulation {
     }
 
     fn serve(&mut self) {
-        let (mut outbox, mut reports) = (Outbox::default(), Vec::new());
+        let (mut outbox, mut reports) = (Outbox::default(), Outbox::default());
         let served = self.stream.serve(self.start + self.now, &mut outbox, &mut reports, &self.counters);
         for (to, datagram) in outbox.take() {
             assert_eq!(to, self.media.remote);
