@@ -12,6 +12,7 @@ pub mod pcm;
 pub mod quality;
 pub mod rate;
 pub mod resample;
+pub mod samples;
 pub mod vad;
 pub mod wav;
 
@@ -23,4 +24,5 @@ pub use loudness::{Loudness, LoudnessSettings};
 pub use quality::{AudioQuality, QualityMeter};
 pub use rate::{SampleRate, UnsupportedRate};
 pub use resample::Resampler;
+pub use samples::Samples;
 pub use vad::{VoiceDetector, VoiceFrame, VoiceSettings};

@@ -19,7 +19,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::clips::{self, Clip};
 use super::{BackendError, ReplyPart, ReplyStream, SessionInfo, SpeechStream, Stage, VoiceBackend};
-use crate::audio::SampleRate;
+use crate::audio::{SampleRate, Samples};
 use crate::turn::history::{Message, Role};
 use crate::turn::tool::ToolCall;
 
@@ -164,19 +164,15 @@ impl VoiceBackend for MockBackend {
         self.request(Stage::Speak, self.settings.speak_delay).await?;
         let clips = clips::bundled();
         let rate = clips.greeting().rate;
+        let length = rate.samples(CHUNK);
         let mut chunks = VecDeque::new();
         for sentence in clips::sentences(text) {
             let Clip { samples, .. } = clips.sentence(sentence).unwrap_or(clips.greeting());
-            for start in (0..samples.len()).step_by(rate.samples(CHUNK)) {
-                chunks.push_back((Arc::clone(samples), start));
-            }
+            let samples = Samples::from(Arc::clone(samples));
+            // Parts of the recordings themselves: calls that speak at the same time share them.
+            chunks.extend((0..samples.len()).step_by(length).map(|start| samples.part(start..start + length)));
         }
-        let length = rate.samples(CHUNK);
-        let chunks = paced(chunks, self.settings.chunk_interval).map(move |chunk| {
-            chunk
-                .map(|(samples, start): (Arc<[i16]>, usize)| samples[start..samples.len().min(start + length)].to_vec())
-        });
-        Ok(SpeechStream { rate, chunks: chunks.boxed() })
+        Ok(SpeechStream { rate, chunks: paced(chunks, self.settings.chunk_interval) })
     }
 }
 
@@ -252,7 +248,8 @@ mod tests {
 
     async fn spoken(text: &str) -> Vec<i16> {
         let speech = instant().speak(text).await.unwrap();
-        speech.chunks.try_concat().await.unwrap()
+        let chunks: Vec<Samples> = speech.chunks.try_collect().await.unwrap();
+        chunks.iter().flat_map(|chunk| chunk.iter().copied()).collect()
     }
 
     #[tokio::test]

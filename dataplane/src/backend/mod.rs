@@ -21,7 +21,7 @@ use futures_util::stream::BoxStream;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::audio::SampleRate;
+use crate::audio::{SampleRate, Samples};
 use crate::turn::history::Message;
 use crate::turn::tool::ToolCall;
 
@@ -126,7 +126,7 @@ pub struct SpeechStream {
     /// The rate of every chunk.
     pub rate: SampleRate,
     /// Mono PCM in pieces of any length, in order. Ends after the first `Err`; dropping it cancels the request.
-    pub chunks: BoxStream<'static, Result<Vec<i16>, BackendError>>,
+    pub chunks: BoxStream<'static, Result<Samples, BackendError>>,
 }
 
 impl fmt::Debug for SpeechStream {

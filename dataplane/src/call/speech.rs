@@ -9,25 +9,26 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::requests::{Answer, isolated};
-use crate::audio::SampleRate;
+use crate::audio::{SampleRate, Samples};
 use crate::backend::{BackendError, VoiceBackend};
 use crate::turn::conversation::ClipId;
 use crate::worker::StreamFeeder;
 
 /// Clips that may wait to be fed; the conversation bounds its own queue below that.
 const CLIPS: usize = 64;
-/// Chunks of a clip that may wait while an earlier clip is being fed.
-const CHUNKS: usize = 64;
+/// Chunks of a clip that may wait while an earlier clip is being fed, or while the stream has enough: some have half a
+/// second, and what waits in a connection costs the pod nothing.
+const CHUNKS: usize = 4;
 /// Clips that are asked of the backend ahead of the one being fed.
 const AHEAD: usize = 2;
 
 enum Source {
     Backend(String),
-    Recording { rate: SampleRate, samples: Arc<[i16]> },
+    Recording { rate: SampleRate, samples: Samples },
 }
 
 /// Samples of a clip, or why there are no more.
-type Chunk = Result<(SampleRate, Arc<[i16]>), BackendError>;
+type Chunk = Result<(SampleRate, Samples), BackendError>;
 
 /// Speaks the clips of one call.
 pub(super) struct Voice {
@@ -60,7 +61,7 @@ impl Voice {
 
     /// Queues a recording, which cannot fail.
     pub(super) fn play(&mut self, clip: ClipId, rate: SampleRate, samples: Arc<[i16]>) {
-        self.queue(clip, Source::Recording { rate, samples });
+        self.queue(clip, Source::Recording { rate, samples: samples.into() });
     }
 
     /// Forgets all clips that are not fed yet and stops asking for them. Call it before the stream's own `clear`.
@@ -125,7 +126,7 @@ async fn request(backend: Arc<dyn VoiceBackend>, source: Source, chunks: mpsc::S
         Ok(mut speech) => {
             while let Some(chunk) = isolated(async { speech.chunks.next().await.transpose() }).await.transpose() {
                 let failed = chunk.is_err();
-                if chunks.send(chunk.map(|samples| (speech.rate, samples.into()))).await.is_err() || failed {
+                if chunks.send(chunk.map(|samples| (speech.rate, samples))).await.is_err() || failed {
                     return;
                 }
             }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::audio::{AudioQuality, Codec, SampleRate, VoiceSettings};
+use crate::audio::{AudioQuality, Codec, SampleRate, Samples, VoiceSettings};
 use crate::rtp::ReceiveQuality;
 use crate::sdp::NegotiatedMedia;
 use crate::turn::conversation::ClipId;
@@ -175,7 +175,7 @@ pub struct MediaReport {
 #[derive(Debug)]
 pub(super) enum Instruction {
     /// Appends samples to a clip; the first of a clip also queues it.
-    Play { clip: ClipId, rate: SampleRate, samples: std::sync::Arc<[i16]>, came: Instant },
+    Play { clip: ClipId, rate: SampleRate, samples: Samples, came: Instant },
     /// No more samples of this clip will come.
     EndClip { clip: ClipId },
     /// Go on with what a barge-in paused.

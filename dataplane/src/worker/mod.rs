@@ -24,7 +24,7 @@ use std::time::Instant;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::audio::SampleRate;
+use crate::audio::{SampleRate, Samples};
 use crate::metrics::WorkerCounters;
 use crate::turn::conversation::ClipId;
 
@@ -245,7 +245,7 @@ pub struct StreamFeeder {
 
 impl StreamFeeder {
     /// Appends mono samples to `clip`; the first of a clip also queue it behind the others.
-    pub fn play(&self, clip: ClipId, rate: SampleRate, samples: Arc<[i16]>) {
+    pub fn play(&self, clip: ClipId, rate: SampleRate, samples: Samples) {
         self.gauge.add(rate.duration(samples.len()));
         self.instruct(Instruction::Play { clip, rate, samples, came: Instant::now() });
     }
@@ -255,7 +255,7 @@ impl StreamFeeder {
         self.instruct(Instruction::EndClip { clip });
     }
 
-    /// Waits while two seconds or more are queued, until less than one is.
+    /// Waits while a second or more is queued, until less than half of one is.
     pub async fn room(&self) {
         self.gauge.room().await;
     }

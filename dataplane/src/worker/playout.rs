@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::audio::{Fade, Loudness, LoudnessSettings, Resampler, SampleRate, fade, pcm};
+use crate::audio::{Fade, Loudness, LoudnessSettings, Resampler, SampleRate, Samples, fade, pcm};
 use crate::turn::conversation::ClipId;
 
 /// How long it takes to come back after a false alarm.
@@ -25,10 +25,10 @@ pub(super) struct Gauge {
 }
 
 impl Gauge {
-    /// Feeding stops above this.
-    pub(super) const HIGH: Duration = Duration::from_secs(2);
+    /// Feeding stops above this: what is to come waits with the backend, whose connection holds it back.
+    pub(super) const HIGH: Duration = Duration::from_secs(1);
     /// Feeding goes on below this.
-    pub(super) const LOW: Duration = Duration::from_secs(1);
+    pub(super) const LOW: Duration = Duration::from_millis(500);
 
     pub(super) fn add(&self, queued: Duration) {
         self.queued_us.fetch_add(queued.as_micros() as u64, Ordering::AcqRel);
@@ -72,7 +72,7 @@ pub(super) enum ClipChange {
 struct Clip {
     id: ClipId,
     rate: SampleRate,
-    chunks: VecDeque<Arc<[i16]>>,
+    chunks: VecDeque<Samples>,
     /// Samples of the first chunk that are played already.
     offset: usize,
     played: usize,
@@ -122,7 +122,7 @@ impl Playout {
     }
 
     /// Appends samples to clip `id`, which is queued behind the others when it is new. Says whether it is.
-    pub(super) fn push(&mut self, id: ClipId, rate: SampleRate, samples: Arc<[i16]>) -> bool {
+    pub(super) fn push(&mut self, id: ClipId, rate: SampleRate, samples: Samples) -> bool {
         if self.cleared.is_some_and(|cleared| id <= cleared) {
             self.gauge.take(rate.duration(samples.len()));
             return false;

@@ -77,12 +77,12 @@ impl Speech {
         let rest = stream::unfold(Some(source), |source| async move {
             let mut source = source?;
             match source.next().await {
-                Ok(Some(samples)) => Some((Ok(samples), Some(source))),
+                Ok(Some(samples)) => Some((Ok(samples.into()), Some(source))),
                 Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
             }
         });
-        Ok(SpeechStream { rate, chunks: stream::once(async move { Ok(first) }).chain(rest).boxed() })
+        Ok(SpeechStream { rate, chunks: stream::once(async move { Ok(first.into()) }).chain(rest).boxed() })
     }
 
     fn request(&self, text: &str) -> Map<String, serde_json::Value> {

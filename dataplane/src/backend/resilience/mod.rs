@@ -23,7 +23,7 @@ pub use observer::{BackendObserver, NoObserver};
 pub use retry::{RetryPolicy, UnknownRetryPolicy};
 
 use super::{BackendError, BackendErrorKind, ReplyStream, SessionInfo, SpeechStream, Stage, VoiceBackend};
-use crate::audio::SampleRate;
+use crate::audio::{SampleRate, Samples};
 use crate::turn::history::Message;
 use guarded::{Call, Guarded, Started};
 
@@ -208,7 +208,7 @@ async fn generate_first(
     Started::first_of(backend.generate(text, session, history).await?).await
 }
 
-async fn speak_first(backend: &dyn VoiceBackend, text: &str) -> Result<(SampleRate, Started<Vec<i16>>), BackendError> {
+async fn speak_first(backend: &dyn VoiceBackend, text: &str) -> Result<(SampleRate, Started<Samples>), BackendError> {
     let speech = backend.speak(text).await?;
     Ok((speech.rate, Started::first_of(speech.chunks).await?))
 }

@@ -63,7 +63,7 @@ impl VoiceBackend for Scripted {
     }
 
     async fn speak(&self, _: &str) -> Result<SpeechStream, BackendError> {
-        Ok(SpeechStream { rate: SampleRate::Hz16000, chunks: self.items(vec![0; 160]).await? })
+        Ok(SpeechStream { rate: SampleRate::Hz16000, chunks: self.items(Samples::from(vec![0; 160])).await? })
     }
 
     async fn health(&self) -> Result<(), BackendError> {
