@@ -23,7 +23,7 @@ use crate::metrics::WorkerCounters;
 use crate::rtp::packet::is_rtcp;
 
 /// With fewer streams than this a packet wakes the worker at once. With more, packets are read when a stream is due,
-/// every millisecond or so: a batch then serves many, and nothing waits longer for it.
+/// every two milliseconds at the most: a batch then serves many, and nothing waits longer for it.
 const FEW_STREAMS: usize = 16;
 /// How long an idle worker sleeps before it shows that it lives.
 const IDLE: Duration = Duration::from_secs(1);
