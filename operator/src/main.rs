@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         eprintln!("sofia-operator: {error}");
         return ExitCode::FAILURE;
     }
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(threads()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "no threads to run on");
@@ -31,6 +31,11 @@ fn main() -> ExitCode {
         tracing::error!(error = format!("{error:#}"), "the operator ends");
         ExitCode::FAILURE
     })
+}
+
+/// The operator waits more than it works. Each thread has memory of its own, which on a large node would be most of what it takes.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2))
 }
 
 fn settings() -> Result<Settings, ExitCode> {

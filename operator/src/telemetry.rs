@@ -1,6 +1,8 @@
 //! The operator's log on standard output: a line an event for people, or JSON for machines. Never says anything secret:
 //! what is secret has no form that can be logged.
 
+mod format;
+
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -30,7 +32,7 @@ pub fn init(filter: &str, json: bool) -> Result<(), TelemetryError> {
     } else {
         let terminal = std::io::stdout().is_terminal();
         let coloured = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        fmt::layer().with_ansi(coloured).compact().boxed()
+        fmt::layer().with_ansi(false).event_format(format::OneLine::new(coloured)).boxed()
     };
     tracing_subscriber::registry().with(layer).with(checked_filter(filter)?).try_init()?;
     log_panics();

@@ -84,7 +84,8 @@ pub enum ScalingMode {
     /// targetSessionsPerPod each.
     #[default]
     Operator,
-    /// A HorizontalPodAutoscaler that the operator makes, which needs a metrics adapter.
+    /// A HorizontalPodAutoscaler that the operator makes. It needs a server of the custom metrics API: the operator itself
+    /// (the chart's value customMetrics.enabled), or a metrics adapter.
     HorizontalPodAutoscaler,
     /// You, by replicas or kubectl scale, or any autoscaler of your own that targets the VoiceTrunk.
     Manual,

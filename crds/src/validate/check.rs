@@ -6,6 +6,8 @@ use http::Uri;
 use regex::bytes::RegexBuilder;
 use serde_json::Value;
 
+use super::pattern;
+
 /// Most bytes of a sentence that the data plane takes.
 pub(super) const SENTENCE_BYTES: usize = 1000;
 /// Most bytes of instructions for the language model.
@@ -34,6 +36,12 @@ pub(super) fn number_pattern(pattern: &str) -> Check {
     // A pattern such as `a)|(b` is one only between the parentheses put around it.
     if RegexBuilder::new(pattern).size_limit(PATTERN_BYTES).unicode(false).build().is_err() {
         return Err(format!("{pattern:?} is no regular expression: its parentheses don't match"));
+    }
+    if !pattern::stands_alone(pattern) {
+        return Err(format!(
+            "{pattern:?} means something else in FreeSWITCH's dialplan: expected letters, digits and +*#_.,?|()[]{{}}\\- only, \
+             \\ only before these and d, w, b and s, no (? but (?i), no [ within brackets"
+        ));
     }
     if whole.is_match(b"") {
         return Err(format!("{pattern:?} matches the empty number: leave numbers out to answer all"));

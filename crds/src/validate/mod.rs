@@ -5,6 +5,7 @@
 //! FreeSWITCH's configuration, since a cluster may hold objects older than its CustomResourceDefinition.
 
 mod check;
+pub mod pattern;
 
 use std::{collections::BTreeMap, fmt};
 

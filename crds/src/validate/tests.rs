@@ -91,6 +91,14 @@ fn number_patterns_compile_within_bounds_and_match_something() {
 }
 
 #[test]
+fn a_number_pattern_that_freeswitch_would_read_in_another_way_is_told_with_what_to_write_instead() {
+    for bad in ["(?s)1", "(?:100)", r"10\\0", "[[:digit:]]+", "10$"] {
+        let told = check::number_pattern(bad).expect_err(bad);
+        assert!(told.contains("FreeSWITCH's dialplan: expected letters, digits"), "{told}");
+    }
+}
+
+#[test]
 fn address_ranges_need_a_prefix_that_fits() {
     for good in ["0.0.0.0/0", "203.0.113.7/32", "::/0", "2001:db8::/128"] {
         assert_eq!(check::cidr(good), Ok(()), "{good}");

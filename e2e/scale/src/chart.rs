@@ -90,8 +90,7 @@ impl Chart {
             }
         }
         let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-        let established =
-            await_condition(definitions, "voicetrunks.sofia-phone.io", conditions::is_crd_established());
+        let established = await_condition(definitions, "voicetrunks.sofia-phone.io", conditions::is_crd_established());
         tokio::time::timeout(Duration::from_secs(30), established).await??;
         Ok(())
     }

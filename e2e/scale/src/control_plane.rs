@@ -42,7 +42,8 @@ impl ControlPlane {
         let key = rcgen::KeyPair::generate()?;
         fs::write(place.join("service-accounts.key"), key.serialize_pem())?;
         fs::write(place.join("service-accounts.pub"), key.public_key_pem())?;
-        let admin = rcgen::KeyPair::generate()?.public_key_raw()[..32].iter().map(|byte| format!("{byte:02x}")).collect();
+        let admin =
+            rcgen::KeyPair::generate()?.public_key_raw()[..32].iter().map(|byte| format!("{byte:02x}")).collect();
         fs::write(place.join("tokens.csv"), format!("{admin},admin,admin,system:masters\n"))?;
         fs::write(place.join("policy.json"), policy(user).to_string())?;
         let etcd = Command::new("etcd")
@@ -136,7 +137,10 @@ impl ControlPlane {
         // Pages are given back when the next transaction is written.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let status = ask("/v3/maintenance/status", json!({})).await?;
-        status["dbSizeInUse"].as_str().and_then(|bytes| bytes.parse().ok()).with_context(|| format!("no size: {status}"))
+        status["dbSizeInUse"]
+            .as_str()
+            .and_then(|bytes| bytes.parse().ok())
+            .with_context(|| format!("no size: {status}"))
     }
 }
 
@@ -150,7 +154,10 @@ fn start_api_server(place: &Path, program: &Path) -> anyhow::Result<Child> {
         .arg(format!("--service-account-key-file={}", file("service-accounts.pub")))
         .arg(format!("--service-account-signing-key-file={}", file("service-accounts.key")))
         .arg("--service-account-issuer=https://kubernetes.default.svc")
-        .args([format!("--audit-policy-file={}", file("policy.json")), format!("--audit-log-path={}", file("audit.log"))])
+        .args([
+            format!("--audit-policy-file={}", file("policy.json")),
+            format!("--audit-log-path={}", file("audit.log")),
+        ])
         // One file: it is read from where the last reading ended.
         .arg("--audit-log-maxsize=100000")
         .output_to(place, "apiserver.log")?

@@ -158,8 +158,7 @@ impl Kubelet {
                 let news = self.news.notified();
                 tokio::pin!(news);
                 news.as_mut().enable();
-                let since =
-                    self.shown().get(&key).filter(|shown| shown.calls == Some(wanted)).map(|shown| shown.since);
+                let since = self.shown().get(&key).filter(|shown| shown.calls == Some(wanted)).map(|shown| shown.since);
                 if let Some(since) = since {
                     return since;
                 }
@@ -178,7 +177,8 @@ impl Kubelet {
 
     /// What Kubernetes would do for a Deployment, without its waits: pods of the newest template, ready, and the counts in its status.
     async fn stand(&self, key: &(String, String)) {
-        let stood = Arc::clone(self.stood.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default());
+        let stood =
+            Arc::clone(self.stood.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default());
         let mut stood = stood.lock().await;
         let Some(deployment) = self.shown().get(key).map(|shown| shown.deployment.clone()) else { return };
         let status = deployment.status.clone().unwrap_or_default();

@@ -71,9 +71,9 @@ impl Operator {
     /// The sum of all series of one of its metrics.
     pub(crate) async fn figure(&self, name: &str) -> anyhow::Result<f64> {
         let text = self.figures().await?;
-        let of_it = text.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' '))
-        });
+        let of_it = text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' ')));
         Ok(of_it.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
     }
 

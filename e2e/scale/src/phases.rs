@@ -81,7 +81,17 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<(Report, bool)>
         rests: Table::new(
             "At rest",
             "Nobody changes anything. CPU: of one core.",
-            &["state", "seconds", "reads", "writes", "asks of pods", "passes", "CPU operator", "CPU API server", "CPU etcd"],
+            &[
+                "state",
+                "seconds",
+                "reads",
+                "writes",
+                "asks of pods",
+                "passes",
+                "CPU operator",
+                "CPU API server",
+                "CPU etcd",
+            ],
         ),
         latencies: Table::new(
             "Changes",
@@ -179,13 +189,20 @@ impl Run<'_> {
         let made = Timestamp::now();
         let requests = self.settle_from(Vec::new(), |run| run.kubelet.deployments() >= 2 * trunks).await?;
         self.until_told("told", |(told, _)| told == trunks).await?;
-        let last = requests.iter().filter(|request| request.writes() && !request.of_the_lease()).map(|request| request.at).max();
+        let last = requests
+            .iter()
+            .filter(|request| request.writes() && !request.of_the_lease())
+            .map(|request| request.at)
+            .max();
         let took = seconds(last.context("nothing was written")?.duration_since(began));
         let cpu = (process::cpu(operator.id())? - cpu).as_secs_f64();
         self.report.goal(
             format!("{trunks} trunks made at once: all their objects exist and every status is told"),
             "–",
-            format!("{took:.1} s ({:.1} of them to make the trunks; {cpu:.1} s of CPU)", seconds(made.duration_since(began))),
+            format!(
+                "{took:.1} s ({:.1} of them to make the trunks; {cpu:.1} s of CPU)",
+                seconds(made.duration_since(began))
+            ),
             Verdict::Open,
             "first POST to the operator's last write",
         );
@@ -221,7 +238,7 @@ impl Run<'_> {
         }
         let share = |index: usize| format!("{:.1} %", 100.0 * (after[index] - before[index]).as_secs_f64() / took);
         let passes = operator.figure("sofia_operator_reconciles_total").await? - passes;
-        self.rests.row([
+        let row = [
             state.to_owned(),
             format!("{took:.0}"),
             format!("{} ({:.1}/s)", requests.len() - writes.len(), (requests.len() - writes.len()) as f64 / took),
@@ -231,7 +248,9 @@ impl Run<'_> {
             share(0),
             share(1),
             share(2),
-        ]);
+        ];
+        eprintln!("scale: {row:?}");
+        self.rests.row(row);
         self.report.goal(
             format!("writes at rest, {state}, {took:.0} s"),
             "0",
@@ -328,7 +347,8 @@ impl Run<'_> {
             }
             Ok(Some(self.kubelet.shows(place, calls, PATIENCE).await?.saturating_duration_since(sent)))
         };
-        let all: Vec<Option<Duration>> = stream::iter(places).map(one).buffer_unordered(places.len().max(1)).try_collect().await?;
+        let all: Vec<Option<Duration>> =
+            stream::iter(places).map(one).buffer_unordered(places.len().max(1)).try_collect().await?;
         Ok(all.into_iter().flatten().collect())
     }
 
@@ -346,7 +366,8 @@ impl Run<'_> {
         let operator = Operator::start(&self.start).await?;
         let requests = self.settle_from(Vec::new(), |_| true).await?;
         // The reads of user's Secrets go on for ever; what is read only at the start are the operator's own objects.
-        let of_the_start = |request: &&Request| request.verb == "get" && !matches!(request.resource.as_str(), "secrets" | "leases");
+        let of_the_start =
+            |request: &&Request| request.verb == "get" && !matches!(request.resource.as_str(), "secrets" | "leases");
         let last = requests.iter().filter(of_the_start).map(|request| request.at).max();
         let writes = requests.iter().filter(|request| request.writes() && !request.of_the_lease()).count();
         self.report.goal(
@@ -356,7 +377,13 @@ impl Run<'_> {
             Verdict::Open,
             "start of the process to the last object read",
         );
-        self.report.goal("… and written", "0", writes.to_string(), Verdict::of(writes == 0), "audit log, without the Lease");
+        self.report.goal(
+            "… and written",
+            "0",
+            writes.to_string(),
+            Verdict::of(writes == 0),
+            "audit log, without the Lease",
+        );
         self.still &= writes == 0;
         self.list("started anew", &requests);
         Ok(operator)
@@ -396,7 +423,12 @@ impl Run<'_> {
                 return Ok(());
             }
             if began.elapsed() > PATIENCE {
-                bail!("not all trunks are {what}: of {} {} are looked at and {} ready", self.places.len(), told.0, told.1);
+                bail!(
+                    "not all trunks are {what}: of {} {} are looked at and {} ready",
+                    self.places.len(),
+                    told.0,
+                    told.1
+                );
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

@@ -105,8 +105,7 @@ pub(crate) async fn prepare(client: &Client, places: &[Place]) -> anyhow::Result
     let kind = resource("Namespace", "namespaces", "", "v1");
     create_all(client, &kind, namespaces.iter().map(namespace).collect()).await?;
     let models = namespaces.iter().map(|namespace| secret(namespace, "models", "api-key"));
-    let carriers =
-        places.iter().map(|place| secret(&place.namespace, &format!("{}-carrier", place.name), "password"));
+    let carriers = places.iter().map(|place| secret(&place.namespace, &format!("{}-carrier", place.name), "password"));
     create_all(client, &resource("Secret", "secrets", "", "v1"), models.chain(carriers).collect()).await
 }
 
@@ -140,18 +139,16 @@ pub(crate) async fn told(client: &Client) -> anyhow::Result<(usize, usize)> {
     let is_true = |trunk: &&DynamicObject, wanted: &str| {
         let generation = trunk.metadata.generation;
         let conditions = trunk.data["status"]["conditions"].as_array();
-        conditions.into_iter().flatten().any(|condition| {
-            condition["type"] == wanted && condition["observedGeneration"].as_i64() == generation
-        })
+        conditions
+            .into_iter()
+            .flatten()
+            .any(|condition| condition["type"] == wanted && condition["observedGeneration"].as_i64() == generation)
     };
     let ready = |trunk: &&DynamicObject| {
         let conditions = trunk.data["status"]["conditions"].as_array();
         conditions.into_iter().flatten().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
     };
-    Ok((
-        trunks.items.iter().filter(|trunk| is_true(trunk, "Ready")).count(),
-        trunks.items.iter().filter(ready).count(),
-    ))
+    Ok((trunks.items.iter().filter(|trunk| is_true(trunk, "Ready")).count(), trunks.items.iter().filter(ready).count()))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,9 +16,9 @@ use serde_json::{Value, json};
 use tracing::{debug, info};
 
 use super::{
-    build::{kind::Kind, labels, manifest::Manifest},
+    build::{Inputs, kind::Kind, labels, manifest::Manifest},
     compare,
-    dereference::{hexadecimal, keyed},
+    dereference::{Referenced, hexadecimal, keyed},
     status::Problem,
     stores::{OwnedObject, Stores, TrunkKey, controller_of, stamp},
 };
@@ -41,6 +42,42 @@ struct Known {
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     known: HashMap<(Kind, String), Known>,
+    /// What they were built from, if all of them were as desired then.
+    built_from: Option<BuiltFrom>,
+}
+
+/// What tells the objects of a trunk that were built once from those that would be built now. The trunk's uid and the operator's release
+/// are not among it: with others everything that is remembered is gone.
+#[derive(Clone, Debug)]
+pub struct BuiltFrom {
+    generation: Option<i64>,
+    /// What it refers to: the same as long as nothing of it has changed.
+    referenced: Arc<Referenced>,
+    data_plane_replicas: u32,
+    load_balancer_address: Option<String>,
+}
+
+impl BuiltFrom {
+    /// Takes down what `inputs` are; `referenced` is what they refer to, where it is kept.
+    pub fn of(inputs: &Inputs<'_>, referenced: &Arc<Referenced>) -> Self {
+        // Each of them is compared, or the same for the life of the process: the release, and which kinds the cluster knows.
+        let Inputs { trunk, referenced: _, release: _, data_plane_replicas, pod_monitors: _, load_balancer_address } =
+            inputs;
+        Self {
+            generation: trunk.metadata.generation,
+            referenced: Arc::clone(referenced),
+            data_plane_replicas: *data_plane_replicas,
+            load_balancer_address: load_balancer_address.map(str::to_owned),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let Self { generation, referenced, data_plane_replicas, load_balancer_address } = self;
+        *generation == other.generation
+            && *data_plane_replicas == other.data_plane_replicas
+            && *load_balancer_address == other.load_balancer_address
+            && Arc::ptr_eq(referenced, &other.referenced)
+    }
 }
 
 /// What applying a trunk's objects came to.
@@ -93,10 +130,29 @@ enum Step {
     Waiting,
 }
 
+/// Whether the objects that would be built from this are in the cluster as they were seen there, and no others of the trunk are: then they
+/// need not be built. What happens at nearly every pass.
+pub fn is_as_seen(target: Target<'_>, from: &BuiltFrom, seen: &mut Seen) -> bool {
+    if !seen.built_from.as_ref().is_some_and(|built_from| built_from.is_same(from)) {
+        return false;
+    }
+    let Seen { known, .. } = seen;
+    let kept = known.iter_mut().all(|((kind, name), known)| {
+        let state = |object: &OwnedObject| (object.deleting, object.stamp);
+        let shown = target.stores.owned.get(kind).and_then(|store| store.look(target.trunk, name, state));
+        !shown.is_some_and(|(deleting, _)| deleting) && known.is(shown.map(|(_, stamp)| stamp))
+    });
+    kept && target.stores.owned.iter().all(|(kind, store)| {
+        let of_this_trunk = |object: &OwnedObject| object.owner.as_deref() == Some(target.uid) && !object.deleting;
+        store.all(target.trunk, |name, object| !of_this_trunk(object) || known.contains_key(&(*kind, name.to_owned())))
+    })
+}
+
 /// Applies a trunk's objects in their order, then deletes those of the trunk that are not among them. What fails doesn't keep the others
 /// from being applied, except the Deployments: pods aren't made or changed while what they refer to isn't in place.
-pub async fn apply(target: Target<'_>, manifests: Vec<Manifest>, seen: &mut Seen) -> Applied {
+pub async fn apply(target: Target<'_>, from: BuiltFrom, manifests: Vec<Manifest>, seen: &mut Seen) -> Applied {
     let mut applied = Applied::default();
+    seen.built_from = None;
     let wanted: HashSet<(Kind, String)> =
         manifests.iter().map(|manifest| (manifest.kind, manifest.name.clone())).collect();
     for manifest in manifests {
@@ -116,6 +172,9 @@ pub async fn apply(target: Target<'_>, manifests: Vec<Manifest>, seen: &mut Seen
         prune(target, &wanted, &mut applied).await;
     }
     seen.known.retain(|object, _| wanted.contains(object));
+    if applied.problem.is_none() && !applied.waiting && applied.deleted.is_empty() {
+        seen.built_from = Some(from);
+    }
     applied
 }
 
@@ -188,12 +247,18 @@ async fn apply_one(
 impl Seen {
     /// Whether an object in this state is known to be as desired. A state that was just replaced counts too: the watch lags.
     fn knows(&mut self, object: &(Kind, String), hash: &str, now: Option<u64>) -> bool {
-        let Some(known) = self.known.get_mut(object).filter(|known| known.hash == hash) else { return false };
-        if now == Some(known.stamp) {
-            known.before = None;
+        self.known.get_mut(object).is_some_and(|known| known.hash == hash && known.is(now))
+    }
+}
+
+impl Known {
+    /// Whether it is the state that the watch shows, or the one after.
+    fn is(&mut self, now: Option<u64>) -> bool {
+        if now == Some(self.stamp) {
+            self.before = None;
             return true;
         }
-        known.before.is_some_and(|(before, since)| before == now && since.elapsed() < WATCH_LAG)
+        self.before.is_some_and(|(before, since)| before == now && since.elapsed() < WATCH_LAG)
     }
 }
 
@@ -201,6 +266,7 @@ impl Seen {
 async fn prune(target: Target<'_>, wanted: &HashSet<(Kind, String)>, applied: &mut Applied) {
     for (kind, store) in target.stores.owned.iter().rev() {
         for (name, object) in store.of(target.trunk) {
+            let name = String::from(name);
             let object_key = (*kind, name.clone());
             if object.owner.as_deref() != Some(target.uid) || object.deleting || wanted.contains(&object_key) {
                 continue;

@@ -96,12 +96,17 @@ fn wanted(spec: &VoiceTrunkSpec) -> Vec<Wanted<'_>> {
     wanted
 }
 
-/// Reads the Secrets that a trunk names and those that were made for it; no others.
-pub async fn read(client: &Client, trunk: &TrunkKey, spec: &VoiceTrunkSpec) -> Result<Secrets, kube::Error> {
+/// Reads the Secrets that a trunk names, and `own`, of those that were made for it; no others.
+pub async fn read(
+    client: &Client,
+    trunk: &TrunkKey,
+    spec: &VoiceTrunkSpec,
+    own: impl IntoIterator<Item = String>,
+) -> Result<Secrets, kube::Error> {
     let api: Api<Secret> = Api::namespaced(client.clone(), &trunk.namespace);
     let named = wanted(spec).into_iter().map(|wanted| wanted.reference.name.clone());
     let mut secrets = Secrets::new();
-    for name in named.chain([names::esl(&trunk.name), names::internal(&trunk.name)]) {
+    for name in named.chain(own) {
         if let Entry::Vacant(place) = secrets.entry(name) {
             let secret = api.get_opt(place.key()).await?;
             place.insert(secret);
@@ -154,7 +159,8 @@ fn value(secrets: &Secrets, wanted: &Wanted<'_>) -> Result<SecretText, Problem> 
         return Err(Problem::MissingSecret { secret: name.clone(), wanted_by });
     };
     let Some(value) = secret.data.as_ref().and_then(|data| data.get(key)) else {
-        return Err(Problem::MissingKey { secret: name.clone(), key: key.clone(), wanted_by });
+        let keys = secret.data.iter().flat_map(BTreeMap::keys).cloned().collect();
+        return Err(Problem::MissingKey { secret: name.clone(), key: key.clone(), keys, wanted_by });
     };
     // A line end is what `echo password | kubectl create secret …` leaves behind.
     let text = std::str::from_utf8(&value.0).ok().map(|text| text.trim_end_matches(['\r', '\n']));
@@ -263,10 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_the_secret_lacks_is_named() {
-        let secrets = [("carrier".to_owned(), Some(secret(&[("passwort", "x")])))].into();
+    fn a_key_that_the_secret_lacks_is_named_with_those_that_it_has() {
+        let secrets = [("carrier".to_owned(), Some(secret(&[("passwort", "hush")])))].into();
         let problem = dereference(&with_gateway(), &secrets, None, &mut random()).unwrap_err();
-        assert!(matches!(problem, Problem::MissingKey { key, .. } if key == "password"));
+        assert!(
+            matches!(&problem, Problem::MissingKey { key, keys, .. } if key == "password" && keys == &["passwort"])
+        );
+        assert!(!problem.to_string().contains("hush"), "names only");
     }
 
     #[test]

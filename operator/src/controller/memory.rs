@@ -11,7 +11,7 @@ use std::{
 };
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::LoadBalancerStatus};
-use sofia_crds::VoiceTrunkStatus;
+use sofia_crds::{VoiceTrunkStatus, validate};
 
 use super::{act::Written, apply::Seen, dereference::Referenced, status::Problem, stores::TrunkKey};
 use crate::fleet::decide;
@@ -27,6 +27,8 @@ pub struct Memory {
     pub seen: Seen,
     /// Of its pods.
     pub written: Written,
+    /// What is wrong with its spec.
+    pub checked: Option<Checked>,
     /// What it refers to.
     pub referenced: Option<Read>,
     /// What its status was last set to.
@@ -41,17 +43,28 @@ pub struct Memory {
 #[derive(Clone, Debug)]
 pub struct Read {
     /// The last that could be used.
-    pub referenced: Option<Referenced>,
+    pub referenced: Option<Arc<Referenced>>,
     /// Generation of the spec for which that was.
     pub generation: Option<i64>,
     /// Why it could not be used at the last reading.
     pub problem: Option<Problem>,
-    /// States of the Secrets that were made for the trunk.
+    /// States of the Secrets that were made for the trunk when they were last read.
     pub own: [Option<u64>; 2],
+    /// States of them from which the last that could be used was taken.
+    pub taken: [Option<u64>; 2],
     /// Generation for which it was last read.
     pub read_for: Option<i64>,
-    /// When.
-    pub at: Instant,
+    /// When it is to be read again.
+    pub until: Instant,
+}
+
+/// What is wrong with a trunk's spec, as far as the spec alone tells.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// Generation of the spec.
+    pub generation: Option<i64>,
+    /// What is wrong.
+    pub problems: Vec<validate::Problem>,
 }
 
 /// What a trunk's status was last set to.
@@ -142,6 +155,11 @@ impl Memories {
     }
 }
 
+/// About `time`: up to a tenth more or less by `chance` (0 to 1), so that what began together doesn't go on together.
+pub fn about(time: Duration, chance: f64) -> Duration {
+    time.mul_f64(0.9 + chance.clamp(0.0, 1.0) / 5.0)
+}
+
 /// The pause before a pass that failed `failures` times in a row is repeated: it doubles from one second up to `longest`, less up to half
 /// of it by `chance` (0 to 1), so that many trunks that failed together don't come back together.
 pub fn pause(failures: u32, longest: Duration, chance: f64) -> Duration {
@@ -160,6 +178,12 @@ mod tests {
         let pauses: Vec<u64> = (1..=8).map(|failures| pause(failures, longest, 0.0).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(pause(u32::MAX, longest, 1.0), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn what_is_done_about_every_five_seconds_is_on_average() {
+        let five = Duration::from_secs(5);
+        assert_eq!([0.0, 0.5, 1.0].map(|chance| about(five, chance).as_millis()), [4500, 5000, 5500]);
     }
 
     #[test]

@@ -52,7 +52,7 @@ use self::{
     act::Pods,
     build::kind::Kind,
     events::Publisher,
-    memory::{Memories, pause},
+    memory::{Memories, about, pause},
     observe::{Observe, Outcome},
     stores::{Guarded, Stores, TrunkKey},
     watches::Watches,
@@ -146,6 +146,11 @@ impl Context {
 
     fn with_random<T>(&self, take: impl FnOnce(&mut dyn CryptoRng) -> T) -> T {
         take(&mut **self.random.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A number from 0 to 1.
+    fn chance(&self) -> f64 {
+        self.with_random(|random| random.random())
     }
 
     fn queue(&self, change: impl FnOnce(&mut HashSet<TrunkKey>)) {
@@ -264,6 +269,7 @@ async fn look_at(trunk: Arc<Guarded>, context: Arc<Context>) -> Result<Action, F
     }
     context.memories.of(&key).succeeded();
     let soon = if pass.waiting { context.settings.waiting_interval } else { context.settings.interval };
+    let soon = about(soon, context.chance());
     Ok(Action::requeue(pass.retry_after.map_or(soon, |asked| soon.max(asked.min(context.settings.longest_pause)))))
 }
 
@@ -272,8 +278,7 @@ fn again(trunk: Arc<Guarded>, failed: &Failed, context: Arc<Context>) -> Action 
     let Some(key) = TrunkKey::of(trunk.meta()) else { return Action::await_change() };
     let failures = context.memories.of(&key).failed();
     let longest = context.settings.longest_pause;
-    let chance = context.with_random(|random| random.random::<f64>());
-    let pause = pause(failures, longest, chance).max(failed.retry_after.unwrap_or_default().min(longest));
+    let pause = pause(failures, longest, context.chance()).max(failed.retry_after.unwrap_or_default().min(longest));
     warn!(trunk = %key, failures, pause_seconds = pause.as_secs_f64(), "the pass is repeated after a pause");
     Action::requeue(pause)
 }

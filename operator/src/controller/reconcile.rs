@@ -27,11 +27,11 @@ use tracing::{info, warn};
 use super::{
     Context,
     act::{self, Acted, Fleet},
-    apply::{self, Applied, Failure, Target},
+    apply::{self, Applied, BuiltFrom, Failure, Target},
     build::{self, Inputs, kind::Kind, labels::Component, names},
     dereference::{self, Referenced, dereference},
     events::{Done, notices},
-    memory::{Memory, Read},
+    memory::{Checked, Memory, Read, about},
     observe::Outcome,
     report::{self, Subject},
     status::{EntryPointFacts, PodFacts, Problem, StatusInputs, WorkloadView, derive, trunk_figures},
@@ -67,7 +67,7 @@ impl Surroundings {
     fn of(context: &Context, trunk: &TrunkKey, memory: &mut Memory) -> Self {
         let stores = &context.stores;
         let (mut data_plane_pods, mut free_switch_pods) = (Vec::new(), Vec::new());
-        for pod in stores.pods.of(trunk).into_values() {
+        for (_, pod) in stores.pods.of(trunk) {
             if is_of(&pod, Component::DataPlane) {
                 data_plane_pods.push(pod);
             } else if is_of(&pod, Component::FreeSwitch) {
@@ -115,7 +115,7 @@ async fn whole(context: &Context, key: &TrunkKey, trunk: &VoiceTrunk, memory: &m
     let now = context.now();
     let surroundings = Surroundings::of(context, key, memory);
     let figures = ask(context, &surroundings.data_plane_pods).await;
-    let problems = validate(&trunk.spec);
+    let problems = check(trunk, memory).to_vec();
     let referenced = if problems.is_empty() {
         look_up(context, key, trunk, memory).await
     } else {
@@ -137,7 +137,7 @@ async fn whole(context: &Context, key: &TrunkKey, trunk: &VoiceTrunk, memory: &m
         let decision = decide(&view, &mut memory.fleet);
         let inputs = Inputs {
             trunk,
-            referenced,
+            referenced: referenced.as_ref(),
             release: &context.release,
             data_plane_replicas: decision.replicas,
             pod_monitors: context.stores.owned.contains_key(&Kind::PodMonitor),
@@ -216,6 +216,14 @@ fn count(context: &Context, carried: &Carried) {
     }
 }
 
+/// What is wrong with the spec; looked for once a generation.
+fn check<'m>(trunk: &VoiceTrunk, memory: &'m mut Memory) -> &'m [validate::Problem] {
+    let generation = trunk.metadata.generation;
+    let known = memory.checked.take().filter(|checked| checked.generation == generation);
+    let checked = known.unwrap_or_else(|| Checked { generation, problems: validate(&trunk.spec) });
+    &memory.checked.insert(checked).problems
+}
+
 /// What the trunk refers to, and what is wrong with it. What could be used before is used on as long as the spec is the same: a Secret that
 /// vanishes stops no drain and no scaling.
 async fn look_up(
@@ -223,20 +231,22 @@ async fn look_up(
     key: &TrunkKey,
     trunk: &VoiceTrunk,
     memory: &mut Memory,
-) -> (Option<Referenced>, Option<Problem>) {
+) -> (Option<Arc<Referenced>>, Option<Problem>) {
     let generation = trunk.metadata.generation;
-    let own = [names::esl(&key.name), names::internal(&key.name)]
-        .map(|name| context.stores.owned(key, Kind::Secret, &name).map(|secret| secret.stamp));
-    let fresh = memory.referenced.as_ref().filter(|read| {
-        let interval =
-            if read.problem.is_some() { context.settings.repair_interval } else { context.settings.secrets_interval };
-        read.read_for == generation && read.own == own && read.at.elapsed() < interval
-    });
-    if fresh.is_none() {
+    let own_names = [names::esl(&key.name), names::internal(&key.name)];
+    let own = own_names.each_ref().map(|name| context.stores.owned(key, Kind::Secret, name).map(|secret| secret.stamp));
+    let is_fresh = |read: &&Read| read.read_for == generation && read.own == own && Instant::now() < read.until;
+    if memory.referenced.as_ref().filter(is_fresh).is_none() {
         let earlier = memory.referenced.take();
-        let result = match dereference::read(&context.client, key, &trunk.spec).await {
+        let known = earlier.as_ref().and_then(|read| Some((read.referenced.clone()?, read.taken)));
+        // The watch tells when one of those changes that were made for the trunk; the others it doesn't see.
+        let changed = own_names
+            .into_iter()
+            .enumerate()
+            .filter(|(at, _)| known.as_ref().is_none_or(|(_, taken)| taken[*at] != own[*at]));
+        let result = match dereference::read(&context.client, key, &trunk.spec, changed.map(|(_, name)| name)).await {
             Ok(secrets) => {
-                let earlier = earlier.as_ref().and_then(|read| read.referenced.as_ref());
+                let earlier = known.as_ref().map(|(referenced, _)| &**referenced);
                 context.with_random(|random| dereference(trunk, &secrets, earlier, random))
             }
             Err(error) => {
@@ -247,19 +257,23 @@ async fn look_up(
                 }))
             }
         };
-        let at = Instant::now();
+        let settings = &context.settings;
+        let interval = if result.is_ok() { settings.secrets_interval } else { settings.repair_interval };
+        let until = Instant::now() + about(interval, context.chance());
         memory.referenced = Some(match result {
             Ok(referenced) => {
-                let referenced = Some(referenced);
-                Read { referenced, generation, problem: None, own, read_for: generation, at }
+                let same = known.map(|(earlier, _)| earlier).filter(|earlier| **earlier == referenced);
+                let referenced = Some(same.unwrap_or_else(|| Arc::new(referenced)));
+                Read { referenced, generation, problem: None, own, taken: own, read_for: generation, until }
             }
             Err(problem) => Read {
                 generation: earlier.as_ref().and_then(|read| read.generation),
+                taken: earlier.as_ref().map_or([None; 2], |read| read.taken),
                 referenced: earlier.and_then(|read| read.referenced),
                 problem: Some(problem),
                 own,
                 read_for: generation,
-                at,
+                until,
             },
         });
     }
@@ -281,13 +295,18 @@ async fn carry_out(
     let fleet = Fleet { client: &context.client, trunk: key, all: &surroundings.data_plane_pods, pods: &*context.pods };
     let mut acted = fleet.mark(&decision.mark, &mut memory.written).await;
     let token = &inputs.referenced.admin_token;
-    let applied = match build::build(inputs) {
-        Ok(objects) => {
-            let target =
-                Target { client: &context.client, stores: &context.stores, trunk: key, uid: &memory.uid, key: token };
-            apply::apply(target, objects.manifests(), &mut memory.seen).await
+    let target = Target { client: &context.client, stores: &context.stores, trunk: key, uid: &memory.uid, key: token };
+    let referenced = memory.referenced.as_ref().and_then(|read| read.referenced.as_ref());
+    let from = BuiltFrom::of(inputs, referenced.expect("the inputs were made from it"));
+    let applied = if apply::is_as_seen(target, &from, &mut memory.seen) {
+        Applied::default()
+    } else {
+        match build::build(inputs) {
+            Ok(objects) => apply::apply(target, from, objects.manifests(), &mut memory.seen).await,
+            Err(error) => {
+                Applied { problem: Some(Problem::Build { message: error.to_string() }), ..Applied::default() }
+            }
         }
-        Err(error) => Applied { problem: Some(Problem::Build { message: error.to_string() }), ..Applied::default() },
     };
     let name = names::data_plane(&key.name);
     let mut done = Done::default();

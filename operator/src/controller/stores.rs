@@ -174,10 +174,33 @@ pub fn is_of(pod: &Pod, component: Component) -> bool {
     pod.labels().get(labels::COMPONENT).is_some_and(|name| name == component.as_str())
 }
 
+/// The objects of one trunk, sorted by name: a handful, for which a tree would take several times the room.
+type Named<V> = Vec<(Box<str>, V)>;
+
+fn find<V>(all: &Named<V>, name: &str) -> Result<usize, usize> {
+    all.binary_search_by(|(known, _)| (**known).cmp(name))
+}
+
+/// Enters an object; whether that is news.
+fn enter<V: PartialEq>(all: &mut Named<V>, name: &str, value: V) -> bool {
+    match find(all, name) {
+        Ok(at) if all[at].1 == value => false,
+        Ok(at) => {
+            all[at].1 = value;
+            true
+        }
+        Err(at) => {
+            all.reserve_exact(1);
+            all.insert(at, (name.into(), value));
+            true
+        }
+    }
+}
+
 /// Objects of one kind, by trunk and name.
 #[derive(Debug)]
 pub struct ByTrunk<V> {
-    objects: RwLock<HashMap<TrunkKey, BTreeMap<String, V>>>,
+    objects: RwLock<HashMap<TrunkKey, Named<V>>>,
 }
 
 impl<V> Default for ByTrunk<V> {
@@ -187,36 +210,50 @@ impl<V> Default for ByTrunk<V> {
 }
 
 impl<V: Clone + PartialEq> ByTrunk<V> {
-    /// A trunk's objects by name.
-    pub fn of(&self, trunk: &TrunkKey) -> BTreeMap<String, V> {
+    /// A trunk's objects, by name.
+    pub fn of(&self, trunk: &TrunkKey) -> Vec<(Box<str>, V)> {
         self.read().get(trunk).cloned().unwrap_or_default()
     }
 
     /// One object of a trunk.
     pub fn get(&self, trunk: &TrunkKey, name: &str) -> Option<V> {
-        self.read().get(trunk)?.get(name).cloned()
+        self.look(trunk, name, V::clone)
+    }
+
+    /// What `read` finds in one object of a trunk.
+    pub fn look<T>(&self, trunk: &TrunkKey, name: &str, read: impl FnOnce(&V) -> T) -> Option<T> {
+        let objects = self.read();
+        let all = objects.get(trunk)?;
+        Some(read(&all[find(all, name).ok()?].1))
+    }
+
+    /// Whether `test` is true of all objects of a trunk.
+    pub fn all(&self, trunk: &TrunkKey, test: impl Fn(&str, &V) -> bool) -> bool {
+        self.read().get(trunk).is_none_or(|all| all.iter().all(|(name, object)| test(name, object)))
     }
 
     /// The trunks that have an object of which `test` is true.
     pub fn trunks_with(&self, test: impl Fn(&V) -> bool) -> BTreeSet<TrunkKey> {
         let objects = self.read();
-        objects.iter().filter(|(_, all)| all.values().any(&test)).map(|(trunk, _)| trunk.clone()).collect()
+        let has = |all: &Named<V>| all.iter().any(|(_, object)| test(object));
+        objects.iter().filter(|(_, all)| has(all)).map(|(trunk, _)| trunk.clone()).collect()
     }
 
     /// Enters an object as it is now; whether that is news.
     pub fn put(&self, trunk: &TrunkKey, name: &str, value: V) -> bool {
         let mut objects = self.write();
-        let all = objects.entry(trunk.clone()).or_default();
-        let news = all.get(name) != Some(&value);
-        all.insert(name.to_owned(), value);
-        news
+        if let Some(all) = objects.get_mut(trunk) {
+            return enter(all, name, value);
+        }
+        objects.insert(trunk.clone(), vec![(name.into(), value)]);
+        true
     }
 
     /// Strikes an object out; whether it was known.
     pub fn remove(&self, trunk: &TrunkKey, name: &str) -> bool {
         let mut objects = self.write();
         let Some(all) = objects.get_mut(trunk) else { return false };
-        let known = all.remove(name).is_some();
+        let known = find(all, name).map(|at| all.remove(at)).is_ok();
         if all.is_empty() {
             objects.remove(trunk);
         }
@@ -224,18 +261,18 @@ impl<V: Clone + PartialEq> ByTrunk<V> {
     }
 
     /// Takes a complete list for what there is; tells the trunks for which it is news.
-    pub fn replace(&self, list: HashMap<TrunkKey, BTreeMap<String, V>>) -> BTreeSet<TrunkKey> {
+    pub fn replace(&self, list: HashMap<TrunkKey, Vec<(Box<str>, V)>>) -> BTreeSet<TrunkKey> {
         let mut objects = self.write();
         let known = std::mem::replace(&mut *objects, list);
         let differs = |trunk: &&TrunkKey| known.get(*trunk) != objects.get(*trunk);
         known.keys().chain(objects.keys()).filter(differs).cloned().collect()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<TrunkKey, BTreeMap<String, V>>> {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<TrunkKey, Named<V>>> {
         self.objects.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<TrunkKey, BTreeMap<String, V>>> {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<TrunkKey, Named<V>>> {
         self.objects.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -243,7 +280,7 @@ impl<V: Clone + PartialEq> ByTrunk<V> {
 /// A complete list on its way: what a watch brings between [`watcher::Event::Init`] and [`watcher::Event::InitDone`].
 #[derive(Debug)]
 pub struct Listing<V> {
-    list: HashMap<TrunkKey, BTreeMap<String, V>>,
+    list: HashMap<TrunkKey, Named<V>>,
 }
 
 impl<V> Default for Listing<V> {
@@ -257,7 +294,7 @@ impl<V: Clone + PartialEq> Listing<V> {
     pub fn enter<K>(
         &mut self,
         store: &ByTrunk<V>,
-        event: watcher::Event<K>,
+        event: &watcher::Event<K>,
         read: impl Fn(&K) -> Option<V>,
     ) -> BTreeSet<TrunkKey>
     where
@@ -266,13 +303,13 @@ impl<V: Clone + PartialEq> Listing<V> {
         match event {
             watcher::Event::Init => self.list.clear(),
             watcher::Event::InitApply(object) => {
-                if let (Some(trunk), Some(value)) = (trunk_of(object.meta()), read(&object)) {
-                    self.list.entry(trunk).or_default().insert(object.name_any(), value);
+                if let (Some(trunk), Some(value)) = (trunk_of(object.meta()), read(object)) {
+                    enter(self.list.entry(trunk).or_default(), &object.name_any(), value);
                 }
             }
             watcher::Event::InitDone => return store.replace(std::mem::take(&mut self.list)),
             watcher::Event::Apply(object) => {
-                if let (Some(trunk), Some(value)) = (trunk_of(object.meta()), read(&object)) {
+                if let (Some(trunk), Some(value)) = (trunk_of(object.meta()), read(object)) {
                     let news = store.put(&trunk, &object.name_any(), value);
                     return news.then_some(trunk).into_iter().collect();
                 }

@@ -31,6 +31,10 @@ use super::{
     stores::{Guarded, Listing, OwnedObject, Stores, TrunkKey, strip_deployment, strip_pod},
 };
 
+/// Objects in a page of a list. All lists are read at the same time, at the start and whenever a watch is lost: what they take while they
+/// are read is most of what the process ever takes.
+const PAGE: u32 = 100;
+
 /// What the watches run on.
 pub struct Watches {
     /// The cluster.
@@ -80,7 +84,7 @@ impl Watches {
             let mut listing = Listing::default();
             let (stores, triggers) = (Arc::clone(&self.stores), self.triggers.clone());
             self.follow(&mut running, kind.plural(), api, ours.clone(), move |event| {
-                let news = listing.enter(&stores.owned[&kind], event, |object: &PartialObjectMeta<DynamicObject>| {
+                let news = listing.enter(&stores.owned[&kind], &event, |object: &PartialObjectMeta<DynamicObject>| {
                     Some(OwnedObject::of(kind, &object.metadata))
                 });
                 trigger(&triggers, news);
@@ -99,10 +103,12 @@ impl Watches {
         let api: Api<Deployment> = self.api();
         self.follow(running, Kind::Deployment.plural(), api, config, move |event| {
             let owned = &stores.owned[&Kind::Deployment];
-            let mut news = objects.enter(owned, event.clone(), |deployment: &Deployment| {
+            let mut news = objects.enter(owned, &event, |deployment: &Deployment| {
                 Some(OwnedObject::of(Kind::Deployment, &deployment.metadata))
             });
-            news.extend(deployments.enter(&stores.deployments, event, |deployment| Some(strip_deployment(deployment))));
+            news.extend(
+                deployments.enter(&stores.deployments, &event, |deployment| Some(strip_deployment(deployment))),
+            );
             trigger(&triggers, news);
         });
     }
@@ -114,7 +120,7 @@ impl Watches {
         let mut listing = Listing::default();
         let api: Api<Pod> = self.api();
         self.follow(running, "pods", api, watcher::Config::default().labels(&selector), move |event| {
-            trigger(&triggers, listing.enter(&stores.pods, event, |pod| Some(strip_pod(pod))));
+            trigger(&triggers, listing.enter(&stores.pods, &event, |pod| Some(strip_pod(pod))));
         });
     }
 
@@ -202,7 +208,7 @@ impl Watches {
         let observe = Arc::clone(&self.observe);
         running.ready.push((name, ready));
         running.tasks.spawn(async move {
-            let events = watcher(api, config).default_backoff();
+            let events = watcher(api, config.page_size(PAGE)).default_backoff();
             pin_mut!(events);
             while let Some(event) = events.next().await {
                 match event {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use reqwest::header::{CONNECTION, HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use serde::Deserialize;
 
@@ -72,8 +73,9 @@ pub struct Scraper {
 }
 
 impl Scraper {
-    /// A client for the pods' admin port. Connections are kept for a moment, nothing is followed, and no proxy of the environment
-    /// is asked: pods are reached directly or not at all.
+    /// A client for the pods' admin port. Nothing is followed, and no proxy of the environment is asked: pods are reached directly or
+    /// not at all. Connections are not kept: those to thousands of pods would take more memory than everything else, and a new one
+    /// every few seconds takes a pod no time. It is the pod that closes, so that what the kernel keeps of it afterwards lies there.
     ///
     /// # Errors
     /// When the client can't be made.
@@ -90,8 +92,8 @@ impl Scraper {
             .no_proxy()
             .http1_only()
             .tls_certs_only([])
-            .pool_max_idle_per_host(1)
-            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(0)
+            .default_headers(HeaderMap::from_iter([(CONNECTION, HeaderValue::from_static("close"))]))
             .user_agent(concat!("sofia-operator/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self { client, port })

@@ -29,6 +29,8 @@ pub enum Problem {
         secret: String,
         /// The key.
         key: String,
+        /// The names of the keys that it has.
+        keys: Vec<String>,
         /// Path of the field that names it.
         wanted_by: String,
     },
@@ -122,8 +124,9 @@ impl fmt::Display for Problem {
             Self::MissingSecret { secret, wanted_by } => format!(
                 "Secret {secret} does not exist in the VoiceTrunk's namespace; {wanted_by} names it. Create it, or correct the name"
             ),
-            Self::MissingKey { secret, key, wanted_by } => format!(
-                "Secret {secret} has no key {key}; {wanted_by} names it. Add the key to the Secret, or correct its name in the spec"
+            Self::MissingKey { secret, key, keys, wanted_by } => format!(
+                "Secret {secret} has no key {key}; {wanted_by} names it. {} Add the key to the Secret, or correct its name in the spec",
+                present(keys)
             ),
             Self::UnusableSecret { secret, key, wanted_by, expected } => format!(
                 "the value of key {key} in Secret {secret}, which {wanted_by} names, can't be used: expected {expected}. Correct the Secret"
@@ -147,6 +150,15 @@ impl fmt::Display for Problem {
         };
         f.write_str(&message(&text))
     }
+}
+
+/// The keys that a Secret has; their names are no secrets.
+fn present(keys: &[String]) -> String {
+    if keys.is_empty() {
+        return "It has none at all.".to_owned();
+    }
+    let more = if keys.len() > TOLD { format!(" and {} more", keys.len() - TOLD) } else { String::new() };
+    format!("It has {}{more}.", keys[..keys.len().min(TOLD)].join(", "))
 }
 
 fn invalid_spec(problems: &[validate::Problem]) -> String {
@@ -183,6 +195,21 @@ mod tests {
         };
         let text = problem.to_string();
         assert!(text.contains("Secret carrier") && text.contains("spec.freeSwitch.gateways[0]"), "{text}");
+    }
+
+    #[test]
+    fn the_keys_that_a_secret_has_are_told_instead_of_the_missing_one() {
+        let missing = |keys: &[&str]| Problem::MissingKey {
+            secret: "carrier".to_owned(),
+            key: "password".to_owned(),
+            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+            wanted_by: "spec.freeSwitch.gateways[0]".to_owned(),
+        };
+        let text = missing(&["passwort", "user"]).to_string();
+        assert!(text.contains("has no key password") && text.contains("It has passwort, user."), "{text}");
+        assert!(missing(&[]).to_string().contains("It has none at all."));
+        let text = missing(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"]).to_string();
+        assert!(text.contains("i, j and 2 more."), "{text}");
     }
 
     #[test]
