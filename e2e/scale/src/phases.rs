@@ -19,7 +19,7 @@ use crate::{
     trunks::{self, Place},
 };
 
-/// How long nothing must be written for the operator to have settled.
+/// How long nothing must be asked but Secrets for the operator to have settled.
 const SETTLED: Duration = Duration::from_secs(8);
 /// How long anything may take at most.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -389,7 +389,7 @@ impl Run<'_> {
         Ok(operator)
     }
 
-    /// Waits until nothing was written for a while.
+    /// Waits until nothing was done for a while.
     async fn settle(&mut self) -> anyhow::Result<Vec<Request>> {
         self.settle_from(Vec::new(), |_| true).await
     }
@@ -407,7 +407,9 @@ impl Run<'_> {
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
             let news = self.log.news()?;
-            if news.iter().any(|request| request.writes() && !request.of_the_lease()) {
+            // Secrets that trunks name are read for ever; everything else is asked only while something is to be done.
+            if news.iter().any(|request| !request.of_the_lease() && (request.writes() || request.resource != "secrets"))
+            {
                 quiet = Instant::now();
             }
             requests.extend(news);

@@ -176,8 +176,10 @@ pub struct Control {
     pub answers: f64,
     /// The operator's share of a core, percent.
     pub cpu: f64,
-    /// The operator's memory, megabytes.
+    /// The operator's memory at rest, megabytes.
     pub memory: f64,
+    /// The most that it takes, megabytes: when all its watches begin anew.
+    pub memory_peak: f64,
     /// Reads of the API server a second.
     pub reads: f64,
     /// Writes to it a second while the calls of every trunk change all the time.
@@ -195,6 +197,8 @@ pub fn control(inputs: &Inputs, calls: f64, trunks: f64) -> Result<Control, Stri
     let interval = inputs.get("interval_seconds")?;
     let (passes, asked) = (trunks / interval, pods / interval);
     let writes = trunks / inputs.get("status_seconds")?;
+    let memory = inputs.get("operator_memory")?
+        + (trunks * inputs.get("trunk_memory")? + (pods + switches) * inputs.get("pod_memory")?) / 1024.0;
     let micro = |name: &str| Ok::<_, String>(inputs.get(name)? / 1e6);
     Ok(Control {
         pods,
@@ -205,8 +209,8 @@ pub fn control(inputs: &Inputs, calls: f64, trunks: f64) -> Result<Control, Stri
         asked,
         answers: calls * inputs.get("answer_bytes")? * 8.0 / interval / 1e6,
         cpu: 100.0 * (passes * micro("pass_cpu")? + asked * micro("ask_cpu")? + writes * micro("write_cpu")?),
-        memory: inputs.get("operator_memory")?
-            + (trunks * inputs.get("trunk_memory")? + (pods + switches) * inputs.get("pod_memory")?) / 1024.0,
+        memory,
+        memory_peak: memory * inputs.get("memory_peak")?,
         reads: trunks * inputs.get("trunk_reads")?,
         writes,
         first: trunks * inputs.get("trunk_first_requests")? / inputs.get("api_requests")?,
@@ -302,7 +306,8 @@ fn controls(out: &mut String, inputs: &Inputs) -> Result<(), String> {
     row(out, "pods asked a second", cells(|control| number(control.asked)));
     row(out, "their answers, Mbit/s", cells(|control| number(control.answers)));
     row(out, "operator: share of a core", cells(|control| format!("{} %", number(control.cpu))));
-    row(out, "operator: memory, MB", cells(|control| number(control.memory)));
+    row(out, "operator: memory at rest, MB", cells(|control| number(control.memory)));
+    row(out, "operator: memory at most, MB", cells(|control| number(control.memory_peak)));
     row(out, "reads of the API server a second", cells(|control| number(control.reads)));
     row(out, "writes a second while calls come and go", cells(|control| number(control.writes)));
     row(out, "from nothing to all objects, seconds", cells(|control| number(control.first)));
@@ -321,7 +326,11 @@ fn limits(out: &mut String, inputs: &Inputs) -> Result<(), String> {
     head(out, "Where it ends, with small trunks of two pods", &["limit".to_owned(), "reached at trunks".to_owned()]);
     let mut limit = |name: &str, value: String, trunks: f64| row(out, name, [value, number(trunks.floor())]);
     let memory = inputs.get("operator_memory_limit")?;
-    limit("the operator's memory limit in the chart", format!("{} MB", number(memory)), until(memory, |c| c.memory));
+    limit(
+        "the operator's memory limit in the chart",
+        format!("{} MB", number(memory)),
+        until(memory, |c| c.memory_peak),
+    );
     limit("one core of the operator", "100 %".to_owned(), until(100.0, |c| c.cpu));
     let writes = inputs.get("api_writes")?;
     limit("writes of statuses while calls come and go", format!("{}/s", number(writes)), until(writes, |c| c.writes));

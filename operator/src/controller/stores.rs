@@ -10,7 +10,7 @@ use std::{
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec},
-        core::v1::{Container, Node, Pod, PodSpec, PodTemplateSpec},
+        core::v1::{Container, ContainerStatus, Node, Pod, PodCondition, PodSpec, PodStatus, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -139,14 +139,36 @@ pub fn strip_deployment(deployment: &Deployment) -> Arc<Deployment> {
     Arc::new(Deployment { metadata, spec, status: deployment.status.clone() })
 }
 
-/// A pod without what nobody here reads: most of its spec, and the metadata of others.
+/// A pod without what nobody here reads: most of its spec and status, and the metadata of others. There are more of them than of anything
+/// else, and a container's spec alone is several kilobytes, be it ever so empty.
 pub fn strip_pod(pod: &Pod) -> Arc<Pod> {
-    const READ: [&str; 3] = [labels::CONFIGURATION_HASH, labels::DRAINING_SINCE, labels::POD_DELETION_COST];
+    const LABELS: [&str; 2] = [labels::COMPONENT, labels::DRAINED];
+    const ANNOTATIONS: [&str; 3] = [labels::CONFIGURATION_HASH, labels::DRAINING_SINCE, labels::POD_DELETION_COST];
+    let kept = |all: &Option<BTreeMap<String, String>>, read: &[&str]| {
+        let all = all.iter().flatten().filter(|(key, _)| read.contains(&key.as_str()));
+        Some(all.map(|(key, value)| (key.clone(), value.clone())).collect())
+    };
+    let metadata = ObjectMeta {
+        name: pod.metadata.name.clone(),
+        namespace: pod.metadata.namespace.clone(),
+        uid: pod.metadata.uid.clone(),
+        labels: kept(&pod.metadata.labels, &LABELS),
+        annotations: kept(&pod.metadata.annotations, &ANNOTATIONS),
+        creation_timestamp: pod.metadata.creation_timestamp.clone(),
+        deletion_timestamp: pod.metadata.deletion_timestamp.clone(),
+        ..ObjectMeta::default()
+    };
+    let waits = pod.status.as_ref().is_some_and(|status| {
+        let mut containers = status.container_statuses.iter().flatten();
+        containers.any(|container| container.state.as_ref().is_some_and(|state| state.waiting.is_some()))
+    });
     let spec = pod.spec.as_ref().map(|spec| PodSpec {
         node_name: spec.node_name.clone(),
+        // Which image can't be pulled; asked of containers that wait only.
         containers: spec
             .containers
             .iter()
+            .filter(|_| waits)
             .map(|container| Container {
                 name: container.name.clone(),
                 image: container.image.clone(),
@@ -155,18 +177,29 @@ pub fn strip_pod(pod: &Pod) -> Arc<Pod> {
             .collect(),
         ..PodSpec::default()
     });
-    let annotations = pod.annotations().iter().filter(|(key, _)| READ.contains(&key.as_str()));
-    let metadata = ObjectMeta {
-        name: pod.metadata.name.clone(),
-        namespace: pod.metadata.namespace.clone(),
-        uid: pod.metadata.uid.clone(),
-        labels: pod.metadata.labels.clone(),
-        annotations: Some(annotations.map(|(key, value)| (key.clone(), value.clone())).collect()),
-        creation_timestamp: pod.metadata.creation_timestamp.clone(),
-        deletion_timestamp: pod.metadata.deletion_timestamp.clone(),
-        ..ObjectMeta::default()
+    Arc::new(Pod { metadata, spec, status: pod.status.as_ref().map(strip_status) })
+}
+
+fn strip_status(status: &PodStatus) -> PodStatus {
+    let container = |container: &ContainerStatus| ContainerStatus {
+        name: container.name.clone(),
+        image: container.image.clone(),
+        state: container.state.clone(),
+        last_state: container.last_state.clone(),
+        ..ContainerStatus::default()
     };
-    Arc::new(Pod { metadata, spec, status: pod.status.clone() })
+    let containers = |all: &Option<Vec<ContainerStatus>>| all.as_ref().map(|all| all.iter().map(container).collect());
+    // That it is ready; what else is true is as it should be.
+    let told = |condition: &&PodCondition| condition.type_ == "Ready" || condition.status != "True";
+    PodStatus {
+        phase: status.phase.clone(),
+        pod_ip: status.pod_ip.clone(),
+        host_ip: status.host_ip.clone(),
+        conditions: status.conditions.as_ref().map(|all| all.iter().filter(told).cloned().collect()),
+        container_statuses: containers(&status.container_statuses),
+        init_container_statuses: containers(&status.init_container_statuses),
+        ..PodStatus::default()
+    }
 }
 
 /// Whether a pod is of this part of its trunk.
@@ -393,5 +426,66 @@ impl Stores {
     /// An object that the operator made for a trunk.
     pub fn owned(&self, trunk: &TrunkKey, kind: Kind, name: &str) -> Option<OwnedObject> {
         self.owned.get(&kind)?.get(trunk, name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(state: serde_json::Value) -> Pod {
+        let pod = json!({
+            "metadata": {
+                "name": "a", "namespace": "n", "labels": { labels::COMPONENT: "dataplane", "team": "voice" },
+                "annotations": { labels::CONFIGURATION_HASH: "1", "cni.example.com/status": "long" },
+            },
+            "spec": { "nodeName": "node-1", "containers": [{ "name": "dataplane", "image": "dp:1", "env": [] }] },
+            "status": {
+                "phase": "Running", "podIP": "192.0.2.1", "hostIP": "192.0.2.9",
+                "conditions": [
+                    { "type": "Initialized", "status": "True" }, { "type": "Ready", "status": "True" },
+                    { "type": "PodScheduled", "status": "False", "reason": "Unschedulable" },
+                ],
+                "containerStatuses": [{ "name": "dataplane", "image": "dp:1", "imageID": "sha256:1", "ready": true,
+                    "restartCount": 0, "state": state }],
+            },
+        });
+        serde_json::from_value(pod).expect("a pod")
+    }
+
+    #[test]
+    fn of_a_pod_is_kept_what_is_read_of_it() {
+        let kept = strip_pod(&pod(json!({ "running": {} })));
+        assert_eq!(view::address(&kept), "192.0.2.1".parse().ok());
+        assert!(is_of(&kept, Component::DataPlane) && kept.annotations().contains_key(labels::CONFIGURATION_HASH));
+        assert_eq!((kept.labels().len(), kept.annotations().len()), (1, 1), "others' are not kept");
+        let status = kept.status.as_ref().expect("it has one");
+        let conditions: Vec<&str> = status.conditions.iter().flatten().map(|all| all.type_.as_str()).collect();
+        assert_eq!(conditions, ["Ready", "PodScheduled"]);
+        assert_eq!(status.host_ip.as_deref(), Some("192.0.2.9"));
+        let spec = kept.spec.as_ref().expect("it has one");
+        assert_eq!((spec.node_name.as_deref(), spec.containers.len()), (Some("node-1"), 0));
+    }
+
+    #[test]
+    fn the_image_of_a_container_that_waits_is_kept() {
+        let kept = strip_pod(&pod(json!({ "waiting": { "reason": "ImagePullBackOff" } })));
+        let images: Vec<_> = kept.spec.iter().flat_map(|spec| &spec.containers).map(|all| all.image.clone()).collect();
+        assert_eq!(images, [Some("dp:1".to_owned())]);
+    }
+
+    #[test]
+    fn a_trunks_objects_are_found_by_name_and_only_news_is_news() {
+        let (trunk, store) = (TrunkKey { namespace: "n".to_owned(), name: "main".to_owned() }, ByTrunk::default());
+        assert!(store.put(&trunk, "b", 2) && store.put(&trunk, "a", 1) && store.put(&trunk, "c", 3));
+        assert!(!store.put(&trunk, "b", 2) && store.put(&trunk, "b", 4));
+        assert_eq!(["a", "b", "c", "d"].map(|name| store.get(&trunk, name)), [Some(1), Some(4), Some(3), None]);
+        assert!(store.all(&trunk, |name, _| name != "d") && !store.all(&trunk, |_, value| *value < 4));
+        assert!(store.remove(&trunk, "a") && !store.remove(&trunk, "a"));
+        assert_eq!(store.trunks_with(|value| *value == 3).len(), 1);
+        let news = store.replace(HashMap::from([(trunk.clone(), vec![("b".into(), 4), ("c".into(), 3)])]));
+        assert!(news.is_empty());
     }
 }
