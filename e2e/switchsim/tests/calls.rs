@@ -212,6 +212,38 @@ async fn on_hold_nothing_is_sent_and_nothing_heard() {
 }
 
 #[tokio::test]
+async fn what_is_said_is_stamped_when_it_leaves_and_not_when_it_is_asked_for() {
+    let pod = pod(Behaviour::Mute).await;
+    let call = switch(&[&pod]).dial(CallPlan::new("1"));
+    call.answered(SOON).await.unwrap();
+    let clip = Clip::tone(440.0, Duration::from_millis(800));
+    // Asked for at once, said one after the other.
+    call.start_saying(&clip);
+    call.say(&clip).await;
+    call.hang_up();
+    let outcome = call.outcome().await;
+    let said = |event: &&switchsim::TimelineEvent| matches!(event.what, Happening::Said { .. });
+    let at: Vec<f64> = outcome.timeline.iter().filter(said).map(|event| event.at_ms).collect();
+    // Frames that were late are caught up with, so the first may have been late and the second not.
+    assert!(at.len() == 2 && at[1] - at[0] > 400.0, "{at:?}");
+}
+
+#[tokio::test]
+async fn a_deaf_caller_counts_what_comes_as_a_listening_one_does() {
+    let pod = pod(Behaviour::Echo).await;
+    let switch = switch(&[&pod]);
+    for plan in [CallPlan::new("1"), CallPlan::new("1").deaf()] {
+        let call = switch.dial(plan);
+        call.wait_until("packets", SOON, |call| call.packets_received >= 50).await.unwrap();
+        call.hang_up();
+        let outcome = call.outcome().await;
+        let leg = &outcome.legs[0];
+        assert_eq!((leg.lost, leg.reordered, leg.foreign, leg.malformed), (0, 0, 0, 0), "{leg:?}");
+        assert!(leg.received <= leg.sent && leg.first_packet_ms.is_some(), "{leg:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_lossy_network_loses_what_it_should() {
     let pod = pod(Behaviour::Echo).await;
     let network = Impairments { loss: 0.2, seed: 5, ..Impairments::default() };

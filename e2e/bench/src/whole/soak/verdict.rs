@@ -154,11 +154,17 @@ impl Verdict {
         let drift = course.drift_ms();
         add("a call for the whole run keeps to the clock", format!("{drift:+.0} ms"), drift.abs() <= DRIFT_MS);
         let stayed = steady.answered && steady.legs.len() == 1 && steady.ended_by == EndedBy::Caller;
-        let found = format!("{} packets, {} lost", steady.packets_received(), steady.packets_lost());
+        let found = format!(
+            "{} packets, {} lost, {} legs, {}",
+            steady.packets_received(),
+            steady.packets_lost(),
+            steady.legs.len(),
+            steady.cause
+        );
         add("it stays and loses nothing", found, stayed && steady.packets_lost() == 0);
         add("no packet is lost", format!("{} of {}", tally.lost, tally.packets), tally.lost == 0);
         let bad = |outcome: &&str| metrics.value(&format!("sofia_phone_sessions_total{{outcome=\"{outcome}\"}}")) > 0.0;
-        let bad: Vec<&str> = BAD_ENDS.into_iter().filter(|outcome| bad(&outcome)).collect();
+        let bad: Vec<&str> = BAD_ENDS.into_iter().filter(|outcome| bad(outcome)).collect();
         add("no call ends badly", format!("{} cut; {bad:?}", tally.cut), tally.cut == 0 && bad.is_empty());
         let found = format!("{} pods killed, {} calls went on elsewhere", course.kills, tally.taken_over);
         add("calls of killed pods go on", found, course.kills == 0 || tally.taken_over > 0);
