@@ -32,6 +32,9 @@ const PORT: u16 = 8080;
 /// Calls that each pod says it has.
 const CALLS: u32 = 40;
 
+/// Namespace and name of a Deployment.
+type Key = (String, String);
+
 /// A Deployment as its watch showed it last.
 struct Shown {
     deployment: Deployment,
@@ -50,8 +53,8 @@ struct Stood {
 /// All of it. Runs as long as its tasks do, to the end of the program.
 pub(crate) struct Kubelet {
     client: Client,
-    shown: Mutex<HashMap<(String, String), Shown>>,
-    stood: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<Stood>>>>,
+    shown: Mutex<HashMap<Key, Shown>>,
+    stood: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<Stood>>>>,
     news: Notify,
     on: AtomicBool,
     busy: AtomicBool,
@@ -141,7 +144,7 @@ impl Kubelet {
         }
     }
 
-    fn shown(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Shown>> {
+    fn shown(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Shown>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -176,7 +179,7 @@ impl Kubelet {
     }
 
     /// What Kubernetes would do for a Deployment, without its waits: pods of the newest template, ready, and the counts in its status.
-    async fn stand(&self, key: &(String, String)) {
+    async fn stand(&self, key: &Key) {
         let stood =
             Arc::clone(self.stood.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default());
         let mut stood = stood.lock().await;
