@@ -153,8 +153,8 @@ pub(super) struct Tally {
     pub(super) kinds: BTreeMap<Kind, usize>,
     pub(super) refused: usize,
     pub(super) hung_up_by_the_agent: usize,
-    /// Ended by the other side though nothing was wrong with the caller.
-    pub(super) cut: usize,
+    /// Ended by the other side though nothing was wrong with the caller, by why and after how many attempts.
+    pub(super) cut: BTreeMap<String, usize>,
     pub(super) taken_over: usize,
     pub(super) packets: u64,
     /// Packets that never reached their callers.
@@ -172,7 +172,10 @@ impl Tally {
         }
         match (outcome.ended_by, kind) {
             (EndedBy::Switch, Kind::IsSilent) => self.hung_up_by_the_agent += 1,
-            (EndedBy::Switch, _) => self.cut += 1,
+            (EndedBy::Switch, _) => {
+                let how = format!("{kind:?}: {} after {} attempts", outcome.cause, outcome.attempts);
+                *self.cut.entry(how).or_default() += 1;
+            }
             (EndedBy::Caller, _) => {}
         }
         self.taken_over += usize::from(outcome.legs.len() > 1);

@@ -21,6 +21,8 @@ use super::figures::{Buckets, Metrics};
 use super::load::PACING;
 use crate::machine::{self, Usage};
 
+/// What a pod logs when it takes no calls because its packets leave late.
+const LATE: &str = "packets leave late: no new calls until they leave in time; calls in progress go on";
 /// Lines that a run prints.
 const SAMPLES: u32 = 30;
 /// Fewer and farther between than this a sample says little.
@@ -116,6 +118,7 @@ async fn soaked(soak: &Soak) -> Result<bool> {
     only.settled().await;
     sleep(Duration::from_secs(3)).await;
     let (metrics, left) = (stays.metrics()?, stays.usage()?);
+    course.late = stays.logged(LATE).len();
     let generator = switch.pump_report();
     let tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
     let verdict = Verdict::of(&course, &tally, &steady, (&idle, &left), &metrics);

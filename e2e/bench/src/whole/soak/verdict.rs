@@ -81,6 +81,8 @@ impl fmt::Display for Sample {
 pub(super) struct Course {
     samples: Vec<Sample>,
     pub(super) kills: usize,
+    /// How often the pod took no calls because its packets left late.
+    pub(super) late: usize,
 }
 
 impl Course {
@@ -165,10 +167,11 @@ impl Verdict {
         add("no packet is lost", format!("{} of {}", tally.lost, tally.packets), tally.lost == 0);
         let bad = |outcome: &&str| metrics.value(&format!("sofia_phone_sessions_total{{outcome=\"{outcome}\"}}")) > 0.0;
         let bad: Vec<&str> = BAD_ENDS.into_iter().filter(|outcome| bad(outcome)).collect();
-        add("no call ends badly", format!("{} cut; {bad:?}", tally.cut), tally.cut == 0 && bad.is_empty());
+        add("no call ends badly", format!("cut {:?}; {bad:?}", tally.cut), tally.cut.is_empty() && bad.is_empty());
         let found = format!("{} pods killed, {} calls went on elsewhere", course.kills, tally.taken_over);
         add("calls of killed pods go on", found, course.kills == 0 || tally.taken_over > 0);
-        add("no call is refused", tally.refused.to_string(), tally.refused == 0);
+        let found = format!("{}; the pod was late {} times", tally.refused, course.late);
+        add("no call is refused", found, tally.refused == 0);
         add("callers' scripts go through", format!("{} failed", tally.script_errors), tally.script_errors == 0);
         Self(findings)
     }
@@ -206,7 +209,7 @@ mod tests {
             lost: 0,
             steady_packets: at as u64 * 60 * 50,
         };
-        Course { samples: (0..20).map(sample).collect(), kills: 0 }
+        Course { samples: (0..20).map(sample).collect(), kills: 0, late: 0 }
     }
 
     #[test]
