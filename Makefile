@@ -11,7 +11,7 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sofia-phone/tools
 .PHONY: help demo test e2e bench soak scale lint fmt setup fuzz clean
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 demo: ## a call from its first word to its last, with a page about it in demo-out/
 	$(CARGO) build --release --locked --bin sofia-dataplane --bin switchsim

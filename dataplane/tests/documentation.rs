@@ -95,7 +95,7 @@ fn every_make_target_that_a_page_names_exists() {
     let makefile = read("Makefile");
     let mut named = 0;
     for (path, text) in pages() {
-        for command in words(&text, "`make ", |c| c.is_ascii_lowercase() || c == '-') {
+        for command in words(&text, "`make ", |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
             let target = command.trim_start_matches("`make ");
             let rule = format!("\n{target}:");
             assert!(makefile.contains(&rule), "{}: make {target}", path.display());
