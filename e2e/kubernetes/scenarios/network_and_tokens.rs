@@ -42,9 +42,10 @@ async fn a_stranger_cannot_bring_calls_and_nothing_secret_is_shown() {
          variable_sip_h_X-Sofia-Token: {other}\\nContent-Type: command/reply\\nReply-Text: %%2BOK%%0A\\n\
          Socket-Mode: async\\nControl: full\\n\\n"
     );
+    // The pauses: who closes its side right after the question may get no answer.
     let attempt = format!(
         "(printf '{greeting}'; sleep 2) | nc -w 10 {address} 8084; timeout 2 tftp -g -r x {address} 16384; \
-         printf 'POST /drain HTTP/1.0\\r\\n\\r\\n' | nc -w 10 {address} 8080; true"
+         (printf 'POST /drain HTTP/1.0\\r\\n\\r\\n'; sleep 3) | nc -w 10 {address} 8080; true"
     );
     let answer = kubectl(&["-n", &namespace.name, "exec", &switch, "--", "sh", "-c", &attempt]).await;
     println!("the stranger heard: {:?}", answer.stdout);
