@@ -118,11 +118,10 @@ if [ $# -gt 0 ]; then
 else
   # Each has a namespace of its own, and most of their time is waiting. But some listen for gaps of milliseconds, and some take away a node,
   # the operator or the API server from everybody.
-  listening=(pod_killed rollout) disturbing=(node_drained upgrade) alone=(operator_killed)
-  others=("${listening[@]}" "${disturbing[@]}" "${alone[@]}")
+  listening=(pod_killed rollout) disturbing=(node_drained operator_killed upgrade)
+  others=("${listening[@]}" "${disturbing[@]}")
   scenarios --test-threads=4 --show-output "${others[@]/#/--skip=}"
   scenarios --test-threads=4 --show-output "${listening[@]}"
-  scenarios --test-threads=2 --show-output "${disturbing[@]}"
-  scenarios --test-threads=1 --show-output "${alone[@]}"
+  scenarios --test-threads=1 --show-output "${disturbing[@]}"
 fi
 printf '\nall scenarios passed in %s s\n' "$SECONDS"

@@ -11,7 +11,11 @@ async fn the_operator_is_upgraded_under_calls() {
     drop(kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &previous_release()]).await.printed());
     wait_for_operator(&namespace).await;
 
-    let spec = json!({"scaling": {"mode": "Manual", "replicas": 1}, "drain": {"deadlineSeconds": 5}});
+    let spec = json!({
+        "scaling": {"mode": "Manual", "replicas": 1},
+        "drain": {"deadlineSeconds": 5},
+        "sessions": {"maxLatenessMilliseconds": null},
+    });
     let trunk = namespace.trunk("main", spec).await;
     trunk.ready(1).await;
     let callers = trunk.callers().await;
@@ -20,7 +24,8 @@ async fn the_operator_is_upgraded_under_calls() {
 
     install_this_release().await;
     wait_for_operator(&namespace).await;
-    trunk.change(json!({"sessions": {"maxPerPod": 50}})).await;
+    // Under the new schema: a field that the old one did not have.
+    trunk.change(json!({"sessions": {"maxLatenessMilliseconds": 0}})).await;
     trunk.ready(1).await;
     let end = callers.stop_load(&load).await;
     println!(

@@ -55,6 +55,8 @@ impl Trunk {
         let sessions = object.entry("sessions").or_insert_with(|| json!({}));
         let sessions = sessions.as_object_mut().expect("sessions is an object");
         sessions.entry("maxLatenessMilliseconds").or_insert_with(|| json!(0));
+        // `null` leaves it out: a release may not know it.
+        sessions.retain(|_, value| !value.is_null());
         let whole = json!({
             "apiVersion": "sofia-phone.io/v1alpha1", "kind": "VoiceTrunk", "metadata": {"name": self.name}, "spec": spec,
         });
