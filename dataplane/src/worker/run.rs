@@ -229,6 +229,7 @@ impl Runner {
         }
         self.reports.clear();
     }
+
     /// Sends what the streams served so far have written, and measures how late that was.
     fn flush(&mut self) {
         let flushed = self.rtp.flush(&mut self.outbox);

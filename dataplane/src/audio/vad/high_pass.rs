@@ -55,9 +55,7 @@ impl HighPass {
             *sample = sample.clamp(-1.0, 1.0);
         }
     }
-}
 
-impl HighPass {
     /// Whether what it still holds is far below the last bit of any line.
     fn is_at_rest(&self) -> bool {
         self.sections.iter().all(|section| section.input == 0.0 && section.output.abs() < 1e-7)
