@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use sofia_crds::validate::pattern::stands_alone;
+
 use super::error::RenderError;
 use super::xml::is_writable;
 
@@ -105,60 +107,11 @@ pub(super) fn external_address(field: &str, text: &str) -> Result<IpAddr, Render
     }
 }
 
-/// A pattern for dialled numbers that can stand within `^(?:…|…)$`: its parentheses and brackets are its own, and it has
-/// nothing that FreeSWITCH's expansion of variables would change before the pattern is compiled (`$`, `\\`, `\'`), nor a
-/// construct that PCRE reads in another way than the validation did.
+/// A pattern for dialled numbers that can stand within `^(?:…|…)$`: what validation asked already, asked again where it is written.
 pub(super) fn number_pattern(field: &str, pattern: &str) -> Check {
     let expected = "a regular expression for numbers such as \\+4930\\d+, with balanced parentheses, without (? other than \
                     (?i), without [ inside a class and without \\\\";
-    ensure(pattern_stands_alone(pattern), field, expected)
-}
-
-fn pattern_stands_alone(pattern: &str) -> bool {
-    if !consists_of(pattern, 1..=128, |byte| byte.is_ascii_alphanumeric() || b"+*#_.,?|()[]{}\\-".contains(&byte)) {
-        return false;
-    }
-    let mut depth = 0_u32;
-    let mut in_class = false;
-    let mut rest = pattern;
-    while let Some(character) = rest.chars().next() {
-        let tail = &rest[1..];
-        rest = match character {
-            // A reference such as \1, \Q or \K would not mean here what it meant to the validation.
-            '\\' if tail.starts_with(|next: char| "dDwWbBsS".contains(next) || next.is_ascii_punctuation())
-                && !tail.starts_with('\\') =>
-            {
-                &tail[1..]
-            }
-            '\\' => return false,
-            '[' if in_class || tail.starts_with([']', '[']) => return false,
-            '[' => {
-                in_class = true;
-                tail
-            }
-            ']' if !in_class => return false,
-            ']' => {
-                in_class = false;
-                tail
-            }
-            _ if in_class => tail,
-            '(' => {
-                depth += 1;
-                match tail.strip_prefix('?') {
-                    Some(option) if !option.starts_with("i)") => return false,
-                    _ if tail.starts_with('*') => return false,
-                    _ => tail,
-                }
-            }
-            ')' if depth == 0 => return false,
-            ')' => {
-                depth -= 1;
-                tail
-            }
-            _ => tail,
-        };
-    }
-    depth == 0 && !in_class
+    ensure(stands_alone(pattern), field, expected)
 }
 
 /// The echo number: digits and letters as callers dial them.
