@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use sofia_dataplane::call::{HANDED_OVER_VARIABLE, STATE_VARIABLE};
 use sofia_dataplane::metrics::{CircuitLevel, Metrics};
 use sofia_dataplane::settings::{VARIABLES, markdown_table};
 
@@ -68,11 +69,14 @@ fn the_metrics_documented_are_those_of_a_scrape() {
 #[test]
 fn every_metric_that_a_page_names_exists() {
     let families: BTreeSet<String> = scraped().into_iter().map(|(name, _)| name).collect();
+    let switch = read("e2e/switchsim/freeswitch.xml");
     for (path, text) in pages() {
         for name in words(&text, "sofia_phone_", |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
             let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
-            // The variable of FreeSWITCH in which a conversation is kept is named alike.
-            let known = families.contains(family.unwrap_or(name)) || name == sofia_dataplane::call::STATE_VARIABLE;
+            // Variables of FreeSWITCH are named alike: what pods keep on the caller's leg, and what the dialplan passes on.
+            let variable =
+                [STATE_VARIABLE, HANDED_OVER_VARIABLE].contains(&name) || switch.contains(&format!("${{{name}}}"));
+            let known = families.contains(family.unwrap_or(name)) || variable;
             assert!(known, "{}: {name}", path.display());
         }
     }

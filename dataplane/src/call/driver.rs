@@ -11,7 +11,7 @@ use super::connection::{Connection, until};
 use super::journal::{CallIdentity, Journal};
 use super::requests::{Answer, Requests};
 use super::speech::Voice;
-use super::{Begun, Calls, STATE_VARIABLE};
+use super::{Begun, Calls, HANDED_OVER_VARIABLE, STATE_VARIABLE};
 use crate::backend::{BackendError, BackendErrorKind, ReplyPart, SessionInfo, Stage};
 use crate::esl::{HangupCause, OutboundEvent, RequestId};
 use crate::record::{MarkKind, StereoRecorder};
@@ -59,8 +59,8 @@ pub(super) struct Driver<'a> {
     heard_packets: bool,
     /// The state that the pod before this one left is being read.
     reading_state: Option<RequestId>,
-    /// The newest state on its way to the switch.
-    saving_state: Option<RequestId>,
+    /// What was last kept on leg A for the next pod and is still on its way to the switch.
+    saving: Option<RequestId>,
     transfer: Option<RequestId>,
     stand: Stand,
     began: Instant,
@@ -120,7 +120,7 @@ impl<'a> Driver<'a> {
             answered: false,
             heard_packets: false,
             reading_state,
-            saving_state: None,
+            saving: None,
             transfer: None,
             stand: Stand::Running,
             began,
@@ -207,13 +207,13 @@ impl<'a> Driver<'a> {
 
     fn on_api_result(&mut self, request: RequestId, result: Result<String, String>) {
         let now = Instant::now();
-        if self.saving_state == Some(request) {
-            self.saving_state = None;
+        if self.saving == Some(request) {
+            self.saving = None;
             if let Err(text) = &result {
                 self.journal.error(
                     now,
                     "switch",
-                    &format!("expected the conversation's state to be kept, came: {text}"),
+                    &format!("expected what the next pod needs to be kept, came: {text}"),
                 );
             }
             // Kept or not: nothing better can be done now than to give the call away.
@@ -386,7 +386,7 @@ impl<'a> Driver<'a> {
                 self.voice.clear();
                 self.stream.clear(self.newest_clip);
             }
-            Action::SaveState(state) => self.save(&state),
+            Action::SaveState(state) => self.keep(STATE_VARIABLE, &state),
             Action::HangUp { cause } => self.hang_up(cause),
             Action::Transfer { destination } => self.transfer_to(&destination),
             Action::SendDtmf { digits } => {
@@ -424,13 +424,14 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn save(&mut self, state: &str) {
-        match self.connection.outbound.set_leg_a_variable(Instant::now(), STATE_VARIABLE, state) {
-            Ok(request) => self.saving_state = Some(request),
+    /// Keeps a value on leg A for the next pod.
+    fn keep(&mut self, variable: &str, value: &str) {
+        match self.connection.outbound.set_leg_a_variable(Instant::now(), variable, value) {
+            Ok(request) => self.saving = Some(request),
             Err(error) => {
                 // Without leg A there is nowhere to keep it; the call itself is not harmed.
-                tracing::debug!(call = self.identity.call_id, %error, "the conversation's state was not kept");
-                self.saving_state = None;
+                tracing::debug!(call = self.identity.call_id, variable, %error, "nothing was kept for the next pod");
+                self.saving = None;
             }
         }
     }
@@ -474,10 +475,11 @@ impl<'a> Driver<'a> {
 
     /// Gives the call to another pod: keeps its state and leaves without hanging up.
     fn hand_over(&mut self) {
+        self.keep(HANDED_OVER_VARIABLE, &self.identity.attempt.to_string());
         self.converse(Input::HandOver);
         self.stand = Stand::Leaving { reason: EndReason::HandedOver, until: Instant::now() + FAREWELL };
         self.act();
-        if self.saving_state.is_none() {
+        if self.saving.is_none() {
             self.stand = Stand::Over(EndReason::HandedOver);
         }
     }

@@ -37,11 +37,11 @@ pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener) {
     let Ok(address) = listener.local_addr() else { return };
     let mut open = Some(listener);
     loop {
-        let AdmissionState { accepting, draining, .. } = *state.borrow_and_update();
+        let AdmissionState { open: may_open, draining, .. } = *state.borrow_and_update();
         if draining {
             return;
         }
-        if !accepting {
+        if !may_open {
             open = None;
         } else if open.is_none() {
             open = bind(address)
@@ -60,7 +60,7 @@ pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener) {
                 }
             },
             changed = state.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(RETRY), if accepting && open.is_none() => {}
+            () = tokio::time::sleep(RETRY), if may_open && open.is_none() => {}
         }
     }
 }
@@ -76,7 +76,7 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, Socket
 /// the next pod.
 fn admit(calls: &Arc<Calls>, socket: TcpStream, peer: SocketAddr) {
     let accepted = Instant::now();
-    match calls.admission().try_admit(accepted) {
+    match calls.admission().try_admit() {
         Ok(permit) => drop(tokio::spawn(Arc::clone(calls).serve(socket, permit, accepted))),
         Err(refusal) => {
             tracing::info!(%peer, reason = refusal.as_str(), "a call was refused");

@@ -37,6 +37,10 @@ pub use journal::TRANSCRIPT;
 /// The variable of leg A that holds the conversation's state, where the next pod finds it.
 pub const STATE_VARIABLE: &str = "sofia_phone_state";
 
+/// The variable of leg A that tells the switch that the call was handed over, and how many legs it has had: that is no failure, so the switch
+/// counts attempts anew.
+pub const HANDED_OVER_VARIABLE: &str = "sofia_phone_handed_over";
+
 /// How long a call that was refused may take to be gone.
 const REFUSAL: Duration = Duration::from_secs(2);
 
@@ -155,6 +159,16 @@ impl Calls {
             tracing::info!(call = identity.call_id, reason = refusal.as_str(), "a call was refused");
             self.parts.metrics.call_refused(refusal);
             return refuse(connection, HangupCause::CallRejected).await;
+        }
+        // A caller who was talking is not turned away for what only new calls have to wait for.
+        if !data.was_answered()
+            && let Err(refusal) = permit.admit_new(accepted)
+        {
+            tracing::info!(call = identity.call_id, reason = refusal.as_str(), "a call was refused");
+            self.parts.metrics.call_refused(refusal);
+            // It was never one of the pod's calls: it must not look full for it.
+            drop(permit);
+            return refuse(connection, HangupCause::NormalTemporaryFailure).await;
         }
         let begun = match self.begin(&mut connection, &data, identity) {
             Ok(begun) => begun,

@@ -156,9 +156,16 @@ impl ChannelData {
         self.sip_header("X-Call-UUID").filter(|id| !id.is_empty())
     }
 
-    /// Which try at this caller this is, from 1; 2 and more mean that a pod before this one lost the call.
+    /// Which try at this caller this is, from 1; 2 and more mean that a pod before this one lost the call or handed it over. The
+    /// switch counts anew after each handover, and passes on what was before.
     pub fn attempt(&self) -> u32 {
-        self.sip_header("X-Attempt").and_then(|value| value.trim().parse().ok()).unwrap_or(1).max(1)
+        let number = |name| self.sip_header(name).and_then(|value| value.trim().parse::<u32>().ok());
+        number("X-Attempt").unwrap_or(1).max(1).saturating_add(number("X-Earlier-Attempts").unwrap_or(0))
+    }
+
+    /// Whether a pod before this one has answered the caller.
+    pub fn was_answered(&self) -> bool {
+        self.sip_header("X-Answered") == Some("true")
     }
 
     /// Looks `variable_<prefix><name>` up without building that string.
@@ -195,10 +202,22 @@ mod tests {
             ("variable_switch_r_sdp", "v%3D0%0D%0A"),
         ]);
         assert_eq!(data.call_uuid(), Some("leg-a"));
-        assert_eq!(data.attempt(), 2);
+        assert_eq!((data.attempt(), data.was_answered()), (2, false));
         assert_eq!(data.offer(), Some("v=0\r\n"));
         assert_eq!(data.variable("SIP_H_x-attempt"), Some("2"));
         assert_eq!(data.variable("sip_h_X"), None);
+    }
+
+    #[test]
+    fn attempts_go_on_counting_over_handovers() {
+        let data = channel(&[
+            ("variable_sip_h_X-Attempt", "2"),
+            ("variable_sip_h_X-Earlier-Attempts", "7"),
+            ("variable_sip_h_X-Answered", "true"),
+        ]);
+        assert_eq!((data.attempt(), data.was_answered()), (9, true));
+        let data = channel(&[("variable_sip_h_X-Earlier-Attempts", "4294967295")]);
+        assert_eq!(data.attempt(), u32::MAX);
     }
 
     #[test]

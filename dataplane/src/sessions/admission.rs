@@ -57,7 +57,9 @@ pub struct AdmissionState {
     pub capacity: usize,
     /// Whether a drain has begun; it is never taken back.
     pub draining: bool,
-    /// Whether the next call would be taken: the ESL listener is open exactly while this is so.
+    /// Whether a permit is free: the ESL listener is open exactly while this is so.
+    pub open: bool,
+    /// Whether the next new call would be taken. A caller who was talking with another pod is taken whenever a permit is free.
     pub accepting: bool,
     /// Whether the pod was full and has not come down to its low-water mark since. Not ready, though it may be accepting.
     pub recovering: bool,
@@ -115,12 +117,12 @@ impl Admission {
         Self { shared: Arc::new(Shared { limits, inner: Mutex::new(inner), state, hasher: RandomState::new() }) }
     }
 
-    /// Takes a permit for a connection that is to bring a call. Who calls is not known before the switch was asked, so the
-    /// limit a caller comes after: [`Permit::limit_caller`].
+    /// Takes a permit for a connection that is to bring a call. Who calls, and whether another pod has answered already, is not known
+    /// before the switch was asked, so what depends on that comes after: [`Permit::admit_new`], [`Permit::limit_caller`].
     ///
     /// # Errors
-    /// [`Refusal`], at once; only what was taken counts against the set-up rate.
-    pub fn try_admit(&self, now: Instant) -> Result<Permit, Refusal> {
+    /// [`Refusal`], at once.
+    pub fn try_admit(&self) -> Result<Permit, Refusal> {
         let mut inner = self.shared.lock();
         let inner = &mut *inner;
         if inner.draining {
@@ -128,12 +130,6 @@ impl Admission {
         }
         if inner.active >= self.shared.limits.max_sessions {
             return Err(Refusal::Full);
-        }
-        if inner.lateness.is_late() {
-            return Err(Refusal::Late);
-        }
-        if inner.setup_rate.as_mut().is_some_and(|bucket| !bucket.try_take(now)) {
-            return Err(Refusal::RateLimited);
         }
         inner.active += 1;
         inner.recovering |= inner.active >= self.shared.limits.max_sessions;
@@ -203,11 +199,13 @@ impl Shared {
 
 fn describe(inner: &Inner, limits: &CallLimits) -> AdmissionState {
     let late = inner.lateness.is_late();
+    let open = !inner.draining && inner.active < limits.max_sessions;
     AdmissionState {
         active: inner.active,
         capacity: limits.max_sessions,
         draining: inner.draining,
-        accepting: !inner.draining && !late && inner.active < limits.max_sessions,
+        open,
+        accepting: open && !late,
         recovering: inner.recovering,
         late,
     }
@@ -221,6 +219,22 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Asks whether a caller may come whom no pod has answered yet.
+    ///
+    /// # Errors
+    /// [`Refusal::Late`] or [`Refusal::RateLimited`]; only what was taken counts against the set-up rate. The permit is still out then:
+    /// it comes free when it is dropped.
+    pub fn admit_new(&self, now: Instant) -> Result<(), Refusal> {
+        let mut inner = self.shared.lock();
+        if inner.lateness.is_late() {
+            return Err(Refusal::Late);
+        }
+        if inner.setup_rate.as_mut().is_some_and(|bucket| !bucket.try_take(now)) {
+            return Err(Refusal::RateLimited);
+        }
+        Ok(())
+    }
+
     /// Counts the call as one of `caller`'s, as the switch presents the number. Withheld numbers are all alike, so the limit
     /// does not apply to them. Told again, the call counts as the later caller's.
     ///
@@ -288,33 +302,33 @@ mod tests {
     fn a_full_pod_refuses_the_next_call_and_takes_one_as_soon_as_one_ends() {
         let now = Instant::now();
         let admission = Admission::new(limits(2, 0), now);
-        let first = admission.try_admit(now).expect("free");
-        let _second = admission.try_admit(now).expect("free");
-        assert_eq!(admission.try_admit(now).expect_err("full"), Refusal::Full);
+        let first = admission.try_admit().expect("free");
+        let _second = admission.try_admit().expect("free");
+        assert_eq!(admission.try_admit().expect_err("full"), Refusal::Full);
         assert!(!admission.state().accepting);
         drop(first);
         assert!(admission.state().accepting);
-        assert!(admission.try_admit(now).is_ok());
+        assert!(admission.try_admit().is_ok());
     }
 
     #[test]
     fn after_full_the_pod_recovers_only_at_the_low_water_mark() {
         let now = Instant::now();
         let admission = Admission::new(limits(4, 2), now);
-        let mut permits: Vec<_> = (0..3).map(|_| admission.try_admit(now).expect("free")).collect();
+        let mut permits: Vec<_> = (0..3).map(|_| admission.try_admit().expect("free")).collect();
         assert!(!admission.state().recovering, "three of four is not full");
-        permits.push(admission.try_admit(now).expect("free"));
+        permits.push(admission.try_admit().expect("free"));
         assert!(admission.state().recovering);
         permits.pop();
         assert!(admission.state().recovering && admission.state().accepting, "three is above the mark");
         permits.pop();
         assert!(!admission.state().recovering, "two is the mark");
-        permits.push(admission.try_admit(now).expect("free"));
+        permits.push(admission.try_admit().expect("free"));
         assert!(!admission.state().recovering, "only full begins it again");
     }
 
     fn call_from(admission: &Admission, caller: &str) -> Result<Permit, Refusal> {
-        let mut permit = admission.try_admit(Instant::now())?;
+        let mut permit = admission.try_admit()?;
         permit.limit_caller(caller)?;
         Ok(permit)
     }
@@ -368,40 +382,53 @@ mod tests {
         let start = Instant::now();
         let slow = CallLimits { setup_rate_per_second: NonZeroU32::new(2), ..limits(3, 1) };
         let admission = Admission::new(slow, start);
-        let mut permits: Vec<_> = (0..2).map(|_| admission.try_admit(start).expect("a burst of two")).collect();
-        assert_eq!(admission.try_admit(start).expect_err("too fast"), Refusal::RateLimited);
+        let new_call = |now| {
+            let permit = admission.try_admit()?;
+            permit.admit_new(now).map(|()| permit)
+        };
+        let mut permits: Vec<_> = (0..2).map(|_| new_call(start).expect("a burst of two")).collect();
+        assert_eq!(new_call(start).expect_err("too fast"), Refusal::RateLimited);
+        assert_eq!(admission.state().active, 2, "the refused call gave its permit back");
         let later = start + Duration::from_millis(500);
-        permits.push(admission.try_admit(later).expect("a token has grown"));
+        permits.push(new_call(later).expect("a token has grown"));
         let much_later = start + Duration::from_secs(10);
         for _ in 0..10 {
-            assert_eq!(admission.try_admit(much_later).expect_err("full"), Refusal::Full);
+            assert_eq!(new_call(much_later).expect_err("full"), Refusal::Full);
         }
         permits.pop();
-        assert!(admission.try_admit(much_later).is_ok());
+        assert!(new_call(much_later).is_ok());
     }
 
     #[test]
     fn a_draining_pod_refuses_and_keeps_the_calls_it_has() {
         let now = Instant::now();
         let admission = Admission::new(limits(2, 1), now);
-        let call = admission.try_admit(now).expect("free");
+        let call = admission.try_admit().expect("free");
         assert!(admission.start_draining());
         assert!(!admission.start_draining(), "the second time is no news");
-        assert_eq!(admission.try_admit(now).expect_err("draining"), Refusal::Draining);
+        assert_eq!(admission.try_admit().expect_err("draining"), Refusal::Draining);
         assert_eq!(admission.state().active, 1);
         drop(call);
         assert_eq!(
             admission.state(),
-            AdmissionState { active: 0, capacity: 2, draining: true, accepting: false, recovering: false, late: false }
+            AdmissionState {
+                active: 0,
+                capacity: 2,
+                draining: true,
+                open: false,
+                accepting: false,
+                recovering: false,
+                late: false
+            }
         );
     }
 
     #[test]
-    fn a_late_pod_refuses_and_keeps_the_calls_it_has_until_it_is_in_time_again() {
+    fn a_late_pod_refuses_new_calls_alone_until_it_is_in_time_again() {
         let start = Instant::now();
         let limit = Duration::from_millis(10);
         let admission = Admission::new(CallLimits { max_lateness: Some(limit), ..limits(5, 4) }, start);
-        let _call = admission.try_admit(start).expect("free");
+        let _call = admission.try_admit().expect("free");
         let mut watch = admission.watch();
         let mut now = start;
         let mut observe = |reading| {
@@ -413,13 +440,15 @@ mod tests {
         assert!(watch.has_changed().expect("the sender lives"), "the listener is told");
         let state = *watch.borrow_and_update();
         assert!(state.late && !state.accepting && !state.recovering && state.active == 1, "{state:?}");
-        assert_eq!(admission.try_admit(start).expect_err("late"), Refusal::Late);
+        assert!(state.open, "callers of a pod that was lost may come");
+        let taken_over = admission.try_admit().expect("free");
+        assert_eq!(taken_over.admit_new(start).expect_err("late"), Refusal::Late);
         assert_eq!(admission.lateness(), limit * 2);
 
         let back = (0..20).find_map(|_| observe(Duration::ZERO));
         assert_eq!(back, Some(false));
         assert!(watch.has_changed().expect("the sender lives") && watch.borrow_and_update().accepting);
-        assert!(admission.try_admit(start).is_ok());
+        assert!(taken_over.admit_new(start).is_ok());
     }
 
     #[tokio::test]
@@ -427,10 +456,9 @@ mod tests {
         let now = Instant::now();
         let admission = Admission::new(limits(1, 0), now);
         let mut watch = admission.watch();
-        let permit = admission.try_admit(now).expect("free");
-        watch.wait_for(|state| !state.accepting).await.expect("the sender lives");
-        let waiting =
-            tokio::spawn(async move { watch.wait_for(|state| state.accepting).await.map(|state| state.active) });
+        let permit = admission.try_admit().expect("free");
+        watch.wait_for(|state| !state.open).await.expect("the sender lives");
+        let waiting = tokio::spawn(async move { watch.wait_for(|state| state.open).await.map(|state| state.active) });
         drop(permit);
         assert_eq!(waiting.await.expect("no panic").expect("the sender lives"), 0);
     }
@@ -447,7 +475,7 @@ mod tests {
                 let (admission, held, admitted) = (&admission, &held, &admitted);
                 scope.spawn(move || {
                     for _ in 0..500 {
-                        let Ok(permit) = admission.try_admit(now) else {
+                        let Ok(permit) = admission.try_admit() else {
                             continue;
                         };
                         assert!(held.fetch_add(1, Ordering::SeqCst) < CAPACITY);
@@ -466,6 +494,7 @@ mod tests {
                 active: 0,
                 capacity: CAPACITY,
                 draining: false,
+                open: true,
                 accepting: true,
                 recovering: false,
                 late: false
@@ -484,14 +513,14 @@ mod tests {
             let (mut permits, mut recovering) = (Vec::new(), false);
             for (take, index) in steps {
                 if take {
-                    if let Ok(permit) = admission.try_admit(now) { permits.push(permit); }
+                    if let Ok(permit) = admission.try_admit() { permits.push(permit); }
                 } else if index < permits.len() {
                     drop(permits.swap_remove(index));
                 }
                 recovering = permits.len() == capacity || (recovering && permits.len() > low);
                 let state = admission.state();
                 prop_assert_eq!(state.active, permits.len());
-                prop_assert_eq!(state.accepting, permits.len() < capacity);
+                prop_assert_eq!((state.open, state.accepting), (permits.len() < capacity, permits.len() < capacity));
                 prop_assert_eq!(state.recovering, recovering);
             }
         }

@@ -150,9 +150,9 @@ mod tests {
         let admission = admission();
         let drain = Drain::new(admission.clone(), NEVER);
         let now = Instant::now();
-        let call = admission.try_admit(now).expect("free");
+        let call = admission.try_admit().expect("free");
         drain.start(now);
-        assert_eq!(admission.try_admit(now).expect_err("draining"), Refusal::Draining);
+        assert_eq!(admission.try_admit().expect_err("draining"), Refusal::Draining);
         let running = tokio::spawn({
             let drain = drain.clone();
             async move { drain.run().await }
@@ -169,7 +169,7 @@ mod tests {
         let admission = admission();
         let drain = Drain::new(admission.clone(), Duration::ZERO);
         let handover = drain.handover().clone();
-        let calls: Vec<_> = (0..3).map(|_| admission.try_admit(Instant::now()).expect("free")).collect();
+        let calls: Vec<_> = (0..3).map(|_| admission.try_admit().expect("free")).collect();
         tokio::spawn(async move {
             handover.cancelled().await;
             drop(calls);
@@ -182,7 +182,7 @@ mod tests {
     async fn a_call_that_does_not_even_hand_over_does_not_keep_the_pod() {
         let admission = admission();
         let drain = Drain::with_handover_time(admission.clone(), Duration::ZERO, Duration::ZERO);
-        let _stuck = admission.try_admit(Instant::now()).expect("free");
+        let _stuck = admission.try_admit().expect("free");
         drain.start(Instant::now());
         assert_eq!(drain.run().await, DrainOutcome::Stuck { calls: 1 });
     }

@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(readiness.check(), Err(NotReady::Starting));
         readiness.set_started();
         assert_eq!(readiness.check(), Ok(()));
-        let calls = [admission.try_admit(now).expect("free"), admission.try_admit(now).expect("free")];
+        let calls = [admission.try_admit().expect("free"), admission.try_admit().expect("free")];
         assert_eq!(readiness.check(), Err(NotReady::Full));
         let [first, second] = calls;
         drop(first);

@@ -22,8 +22,7 @@ use super::{
 const DIALLED: &str = r"^[0-9A-Za-z+*#._-]{1,64}\z";
 /// What an agent may call outside: a number or a name at a PBX, never an address.
 const OUTSIDE: &str = r"^\+?[0-9A-Za-z*#][0-9A-Za-z*#._-]{0,62}\z";
-/// How often the name of the ESL Service stands in one attempt: each is looked up and balanced anew, so each try may be
-/// another pod.
+/// Hosts in one attempt: each is looked up and balanced anew, so each try may be another pod.
 const HOSTS_PER_ATTEMPT: usize = 3;
 /// Without RTP for so long, a pod is taken for lost. Pods send a packet every 20 ms whatever happens.
 const MEDIA_TIMEOUT_MS: u32 = 1000;
@@ -32,6 +31,12 @@ const LEG_TIMEOUT_SECONDS: u32 = 3;
 /// The same from the second attempt on: the caller may wait in silence then, and the pod that hangs may still be behind the
 /// Service, where it is met again. FreeSWITCH counts whole seconds; a pod answers within milliseconds.
 const NEXT_LEG_TIMEOUT_SECONDS: u32 = 1;
+/// Variable of leg A: whether a pod has answered this caller.
+const ANSWERED: &str = "sofia_phone_answered";
+/// Variable of leg A: the legs that were handed over in order.
+const EARLIER: &str = "sofia_phone_earlier";
+/// Variable of leg A that a pod sets when it hands the call over.
+const HANDED_OVER: &str = "sofia_phone_handed_over";
 /// When a refused caller's switch may try again.
 const RETRY_AFTER_SECONDS: u32 = 30;
 
@@ -51,13 +56,15 @@ fn edge(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
     chosen = action(chosen, "set", "hangup_after_bridge=false");
     // Else the caller's own X- headers would go along, to the pod and to a carrier.
     chosen = action(chosen, "set", "sip_copy_custom_headers=false");
+    chosen = action(chosen, "set", format!("{ANSWERED}=false"));
+    chosen = action(chosen, "set", format!("{EARLIER}=0"));
     let security = match config.free_switch.srtp {
         Srtp::Disabled => "forbidden",
         Srtp::Optional => "optional",
         Srtp::Required => "mandatory",
     };
     chosen = action(chosen, "set", format!("rtp_secure_media_inbound={security}"));
-    call = call.child(attempt(chosen, 1, config));
+    call = call.child(attempt(chosen, 1, LEG_TIMEOUT_SECONDS, config));
     let unknown = refusal(dialled(DIALLED), "404", "UNALLOCATED_NUMBER");
     let malformed = refusal(Element::new("condition"), "484", "INVALID_NUMBER_FORMAT");
     let draining =
@@ -92,10 +99,7 @@ fn numbers(config: &SwitchConfig<'_>) -> Result<Option<String>, RenderError> {
 fn after(config: &SwitchConfig<'_>) -> Element {
     let was_answered = Element::new("condition").with("field", "${bridge_hangup_cause}").with("expression", "^[A-Z]");
     let was_answered = was_answered.child(
-        Element::new("action")
-            .with("application", "set")
-            .with("data", "sofia_phone_answered=true")
-            .with("inline", true),
+        Element::new("action").with("application", "set").with("data", format!("{ANSWERED}=true")).with("inline", true),
     );
     let mut context = context(AFTER_CONTEXT)
         .child(Element::named("extension", "answered").with("continue", true).child(was_answered))
@@ -109,22 +113,41 @@ fn after(config: &SwitchConfig<'_>) -> Element {
         .comment("refused by a pod, for good; a caller who was talking already may fare better with another pod")
         .child(refused("too-many-calls", "CALL_REJECTED", "486", "USER_BUSY"))
         .child(refused("no-common-codec", "INCOMPATIBLE_DESTINATION", "488", "INCOMPATIBLE_DESTINATION"))
+        .comment("handed over by a pod that is drained: that is no failure, so attempts are counted anew")
+        .child(Element::named("extension", "handed-over").child(attempt(
+            handed_over(),
+            1,
+            NEXT_LEG_TIMEOUT_SECONDS,
+            config,
+        )))
         .comment("a pod was lost, or none answered, while the caller is still here: the next one takes over");
     for number in 2..=ATTEMPTS {
-        let mut again = dialled(format!("^ended-{}-", number - 1));
-        for name in ["originate_failed_cause", "bridge_hangup_cause"] {
-            again = action(again, "unset", name);
-        }
-        context = context
-            .child(Element::named("extension", format!("attempt-{number}")).child(attempt(again, number, config)));
+        let again = again(dialled(format!("^ended-{}-", number - 1)));
+        let attempt = attempt(again, number, NEXT_LEG_TIMEOUT_SECONDS, config);
+        context = context.child(Element::named("extension", format!("attempt-{number}")).child(attempt));
     }
     context
         .comment("nobody is left: the caller's own switch may try again later")
         .child(Element::named("extension", "full").child(later(dialled("^ended-"))))
 }
 
+/// What a pod that hands a call over leaves on leg A: how many legs the call has had.
+fn handed_over() -> Element {
+    let condition = Element::new("condition").with("field", format!("${{{HANDED_OVER}}}"));
+    let condition = condition.with("expression", r"^\d{1,9}$");
+    let condition = action(condition, "set", format!("{EARLIER}=${{{HANDED_OVER}}}"));
+    again(action(condition, "unset", HANDED_OVER))
+}
+
+/// Before another bridge: what the last one left must not be taken for its end.
+fn again(condition: Element) -> Element {
+    ["originate_failed_cause", "bridge_hangup_cause"]
+        .into_iter()
+        .fold(condition, |condition, name| action(condition, "unset", name))
+}
+
 fn refused(name: &'static str, cause: &'static str, status: &'static str, hangup: &'static str) -> Element {
-    let unanswered = Element::new("condition").with("field", "${sofia_phone_answered}").with("expression", "^$");
+    let unanswered = Element::new("condition").with("field", format!("${{{ANSWERED}}}")).with("expression", "^false$");
     Element::named("extension", name)
         .child(dialled(format!("^ended-\\d-{cause}$")))
         .child(refusal(unanswered, status, hangup))
@@ -132,14 +155,15 @@ fn refused(name: &'static str, cause: &'static str, status: &'static str, hangup
 
 /// A bridge to a pod, and where the caller's leg goes on. At most one of the two causes is set then: the first by a bridge that
 /// failed, the second by one that ended.
-fn attempt(condition: Element, number: u32, config: &SwitchConfig<'_>) -> Element {
-    let leg_timeout = if number == 1 { LEG_TIMEOUT_SECONDS } else { NEXT_LEG_TIMEOUT_SECONDS };
+fn attempt(condition: Element, number: u32, leg_timeout: u32, config: &SwitchConfig<'_>) -> Element {
     let variables = [
         format!("media_timeout={MEDIA_TIMEOUT_MS}"),
         format!("leg_timeout={leg_timeout}"),
         "rtp_secure_media=forbidden".to_owned(),
         "sip_h_X-Call-UUID=${uuid}".to_owned(),
         format!("sip_h_X-Attempt={number}"),
+        format!("sip_h_X-Earlier-Attempts=${{{EARLIER}}}"),
+        format!("sip_h_X-Answered=${{{ANSWERED}}}"),
         format!("sip_h_X-Sofia-Token={}", config.esl_token.expose()),
     ];
     let bridge =
@@ -150,16 +174,26 @@ fn attempt(condition: Element, number: u32, config: &SwitchConfig<'_>) -> Elemen
 
 fn agent(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
     check::host("the ESL Service", config.esl_host)?;
+    check::host("the pods' Service", config.takeover_host)?;
     if config.esl_port == 0 {
         return Err(RenderError::new("the ESL Service's port", "a port from 1 to 65535"));
     }
-    let pod = format!("{}:{}", config.esl_host, config.esl_port);
-    let socket = format!("{} async full", vec![pod; HOSTS_PER_ATTEMPT].join("|"));
-    let condition = action(Element::new("condition"), "socket", socket);
-    let condition = action(condition, "hangup", "NORMAL_TEMPORARY_FAILURE");
+    let mut hosts = [config.esl_host; HOSTS_PER_ATTEMPT];
+    let new = to_pod(Element::new("condition"), &hosts, config.esl_port);
+    hosts[HOSTS_PER_ATTEMPT - 1] = config.takeover_host;
+    let talking = Element::new("condition").with("field", "${sip_h_X-Answered}").with("expression", "^true$");
+    let talking = to_pod(talking, &hosts, config.esl_port);
     Ok(context(AGENT_CONTEXT)
+        .comment("a caller who was talking: at last also a pod that takes no new calls, but may take over")
+        .child(Element::named("extension", "talking").child(talking))
         .comment("a pod that is full or draining has no open port: the next try may find another one")
-        .child(Element::named("extension", "pod").child(condition)))
+        .child(Element::named("extension", "pod").child(new)))
+}
+
+fn to_pod(condition: Element, hosts: &[&str], port: u16) -> Element {
+    let hosts: Vec<String> = hosts.iter().map(|host| format!("{host}:{port}")).collect();
+    let condition = action(condition, "socket", format!("{} async full", hosts.join("|")));
+    action(condition, "hangup", "NORMAL_TEMPORARY_FAILURE")
 }
 
 fn transfer(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {

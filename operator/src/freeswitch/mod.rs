@@ -42,7 +42,7 @@ pub const DRAINING_VARIABLE: &str = "sofia_phone_draining";
 pub const EVENT_SOCKET_PORT: u16 = 8021;
 /// Context to which pods transfer callers: the data plane's `SOFIA_PHONE_TRANSFER_CONTEXT`.
 pub const TRANSFER_CONTEXT: &str = "transfer";
-/// How often a call is tried with a pod: once, and four takeovers.
+/// How often a call is tried with pods until it is with one that hands it over in order: once, and four takeovers.
 pub const ATTEMPTS: u32 = 5;
 
 /// Profile and context of calls from outside.
@@ -68,8 +68,11 @@ pub struct SwitchConfig<'a> {
     pub echo_number: &'a str,
     /// Codecs towards the pods, best first.
     pub codecs: &'a [Codec],
-    /// Host name of the ESL Service.
+    /// Host name of the ESL Service: pods that take new calls.
     pub esl_host: &'a str,
+    /// Host name of every pod, for callers whose pod was lost: pods that take no new calls may still take over. Where FreeSWITCH can't
+    /// look pods up it is the ESL Service's.
+    pub takeover_host: &'a str,
     /// Its port.
     pub esl_port: u16,
     /// What is presented with each call.

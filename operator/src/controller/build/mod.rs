@@ -159,8 +159,8 @@ fn data_plane_objects(context: &Context<'_>) -> Result<Objects, BuildError> {
 
 fn add_free_switch(objects: &mut Objects, context: &Context<'_>, spec: &FreeSwitch) -> Result<(), BuildError> {
     let told = with_load_balancer_address(spec, context.inputs.load_balancer_address);
-    let esl_host = names::esl(context.name);
-    let config = switch_config(context, &told, &esl_host);
+    let (esl_host, pods_host) = (names::esl(context.name), names::pods(context.name));
+    let config = switch_config(context, &told, [&esl_host, &pods_host]);
     let freeswitch_xml = freeswitch::render(&config)?;
     let fs_cli_conf = freeswitch::render_fs_cli(&config)?;
     let hash = hash::of(&[&freeswitch_xml, &fs_cli_conf]);
@@ -183,7 +183,7 @@ fn add_external(objects: &mut Objects, context: &Context<'_>, spec: &ExternalFre
         .load_balancer_address
         .map_or_else(|| format!("{}.{}.svc", names::esl(context.name), context.namespace), str::to_owned);
     let example = FreeSwitch::default();
-    let freeswitch_xml = freeswitch::render(&switch_config(context, &example, &esl_host))?;
+    let freeswitch_xml = freeswitch::render(&switch_config(context, &example, [&esl_host; 2]))?;
     objects.secrets.push(secret::external(context, &freeswitch_xml));
     if spec.esl_token_secret_ref.is_none() {
         objects.secrets.push(secret::esl_token(context));
@@ -193,7 +193,12 @@ fn add_external(objects: &mut Objects, context: &Context<'_>, spec: &ExternalFre
     Ok(())
 }
 
-fn switch_config<'a>(context: &Context<'a>, free_switch: &'a FreeSwitch, esl_host: &'a str) -> SwitchConfig<'a> {
+/// `hosts` are those of new calls and of calls whose pod was lost.
+fn switch_config<'a>(
+    context: &Context<'a>,
+    free_switch: &'a FreeSwitch,
+    [esl_host, takeover_host]: [&'a str; 2],
+) -> SwitchConfig<'a> {
     let referenced = context.inputs.referenced;
     SwitchConfig {
         free_switch,
@@ -201,6 +206,7 @@ fn switch_config<'a>(context: &Context<'a>, free_switch: &'a FreeSwitch, esl_hos
         echo_number: &context.spec.echo_number,
         codecs: &context.spec.data_plane.codecs,
         esl_host,
+        takeover_host,
         esl_port: names::ESL_PORT,
         esl_token: &referenced.esl_token,
         event_socket_password: &referenced.event_socket_password,

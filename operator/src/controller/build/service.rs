@@ -60,7 +60,8 @@ pub(super) fn esl(context: &Context<'_>, external: Option<&EslService>) -> Servi
     }
 }
 
-/// Every data-plane pod by name, also those that are full or draining: their figures count, and so do their calls.
+/// Every data-plane pod by name, also those that are full or draining: their figures count, and so do their calls. A caller whose pod was
+/// lost may be taken over by one that takes no new calls.
 pub(super) fn pods(context: &Context<'_>) -> Service {
     Service {
         metadata: context.metadata(Component::DataPlane, names::pods(context.name)),

@@ -11,13 +11,20 @@ use crate::freeswitch::DRAINING_VARIABLE;
 
 const SOON: Duration = Duration::from_secs(10);
 const ESL: &str = "main-esl.default.svc:8084";
+const PODS: &str = "main-pods.default.svc:8084";
 const RETRY_AFTER: &str = "Retry-After";
 
 /// A switch that finds the pods' Service at `esl`.
 pub(super) fn switch(given: &Given, esl: &str) -> Switch {
+    switch_with(given, esl, esl)
+}
+
+/// A switch that finds pods that take new calls at `esl`, and all pods at `any`.
+fn switch_with(given: &Given, esl: &str, any: &str) -> Switch {
     SwitchBuilder::from_xml(given.render().unwrap())
         .with_variable("local_ip_v4", "127.0.0.1")
         .with_host_alias(ESL, esl)
+        .with_host_alias(PODS, any)
         .start()
         .unwrap()
 }
@@ -116,6 +123,43 @@ async fn a_caller_whose_pod_is_lost_goes_on_with_another_one() {
     call.hang_up();
     let outcome = call.outcome().await;
     assert_eq!((outcome.attempts, outcome.ended_by), (2, EndedBy::Caller));
+}
+
+#[tokio::test]
+async fn a_call_is_handed_over_more_often_than_it_may_be_lost() {
+    const HANDOVERS: usize = 7;
+    let pod = pod(Behaviour::Tone).await;
+    let call = switch(&Given::minimal(), pod.address()).dial(plan("15550100"));
+    for leg in 1..=HANDOVERS {
+        let taken = pod.call(leg - 1, SOON).await.expect("a call");
+        call.wait_until("a leg", SOON, |call| call.legs.len() == leg && call.legs[leg - 1].received > 0).await.unwrap();
+        let earlier = (leg - 1).to_string();
+        assert_eq!(taken.header("variable_sip_h_X-Earlier-Attempts"), Some(earlier));
+        assert_eq!(taken.header("variable_sip_h_X-Attempt").as_deref(), Some("1"));
+        taken.send(&format!("api uuid_setvar {} sofia_phone_handed_over {leg}\n\n", call.uuid()));
+        taken.close();
+    }
+    // From here on it is lost, not handed over: that is counted.
+    for (lost, attempt) in ["1", "2", "3", "4", "5"].into_iter().enumerate() {
+        let taken = pod.call(HANDOVERS + lost, SOON).await.expect("a call");
+        assert_eq!(taken.header("variable_sip_h_X-Attempt").as_deref(), Some(attempt));
+        call.wait_until("a leg", SOON, |call| call.legs.len() == HANDOVERS + lost + 1).await.unwrap();
+        taken.close();
+    }
+    assert_eq!(call.outcome().await.ended_by, EndedBy::Switch);
+}
+
+#[tokio::test]
+async fn a_caller_who_talks_may_go_on_with_a_pod_that_takes_no_new_calls() {
+    let (open, late) = (pod(Behaviour::Tone).await, pod(Behaviour::Tone).await);
+    let call = switch_with(&Given::minimal(), open.address(), late.address()).dial(plan("15550100"));
+    call.agent_speaks(SOON).await.unwrap();
+    assert_eq!(first_call(&open).await.header("variable_sip_h_X-Answered").as_deref(), Some("false"));
+    open.kill();
+    call.wait_until("a takeover", SOON, |call| call.legs.len() == 2 && call.legs[1].received > 0).await.unwrap();
+    assert_eq!(first_call(&late).await.header("variable_sip_h_X-Answered").as_deref(), Some("true"));
+    call.hang_up();
+    assert_eq!(call.outcome().await.ended_by, EndedBy::Caller);
 }
 
 #[tokio::test]

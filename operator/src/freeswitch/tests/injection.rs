@@ -87,6 +87,7 @@ const FIELDS: &[Field] = &[
         given.gateway_passwords.insert("carrier".to_owned(), SecretText::new(text));
     }),
     ("the ESL Service", |given, text| given.esl_host = text.to_owned()),
+    ("the pods' Service", |given, text| given.takeover_host = text.to_owned()),
     ("the ESL token", |given, text| given.esl_token = text.to_owned()),
     ("the event socket's password", |given, text| given.event_socket_password = text.to_owned()),
 ];
@@ -245,7 +246,7 @@ async fn a_callers_number_and_name_reach_no_action() {
         for (at, bridge) in bridges(&outcome).iter().enumerate() {
             let expected = format!(
                 "[media_timeout=1000,leg_timeout={},rtp_secure_media=forbidden,sip_h_X-Call-UUID={},sip_h_X-Attempt={},\
-                 sip_h_X-Sofia-Token=",
+                 sip_h_X-Earlier-Attempts=0,sip_h_X-Answered=false,sip_h_X-Sofia-Token=",
                 if at == 0 { 3 } else { 1 },
                 outcome.uuid,
                 at + 1
