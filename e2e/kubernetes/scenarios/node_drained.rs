@@ -20,7 +20,8 @@ async fn a_node_is_drained_without_cutting_its_calls() {
         "conversation": {"silence": {"mode": "Ignore"}},
         "drain": {"deadlineSeconds": 4},
     });
-    let trunk = namespace.trunk("main", spec).await;
+    // The drain takes the pods of every trunk of this name, whatever its namespace.
+    let trunk = namespace.trunk("leaving", spec).await;
     trunk.ready(2).await;
     let callers = trunk.callers().await;
     let mut calls = Vec::new();

@@ -18,19 +18,20 @@ async fn it_converges_and_calls_never_notice() {
     let spec = json!({
         "scaling": {"mode": "Manual", "replicas": 2},
         "conversation": {"silence": {"mode": "Ignore"}},
-        "drain": {"deadlineSeconds": 3},
+        "drain": {"deadlineSeconds": 1},
     });
     let trunk = namespace.trunk("main", spec).await;
     trunk.ready(2).await;
     let callers = trunk.callers().await;
     let load = callers.start_load(&NewLoad::new("15550100", 4)).await;
     callers.load_until(&load, "four calls", |load| load.running.answered == 4).await;
+    namespace.say("four calls are up");
 
     trunk.change(greeting("one")).await;
     template_has(&trunk, "one").await;
     kill_operators(&namespace).await;
     converged(&trunk, "one", 2).await;
-    println!("killed in mid-rollout: converged");
+    namespace.say("killed in mid-rollout: converged");
 
     trunk.change(json!({"scaling": {"replicas": 3}})).await;
     converged(&trunk, "one", 3).await;
@@ -38,7 +39,7 @@ async fn it_converges_and_calls_never_notice() {
     trunk.condition("Draining", "True").await;
     kill_operators(&namespace).await;
     converged(&trunk, "one", 1).await;
-    println!("killed in mid-scale-down: converged");
+    namespace.say("killed in mid-scale-down: converged");
 
     let leases: Api<Lease> = Api::namespaced(namespace.client.clone(), OPERATOR_NAMESPACE);
     let lease = leases.list(&ListParams::default()).await.expect("leases").items.remove(0);
@@ -47,7 +48,7 @@ async fn it_converges_and_calls_never_notice() {
     leases.patch(&name, &PatchParams::default(), &stolen).await.expect("the lease can be taken");
     trunk.change(greeting("two")).await;
     converged(&trunk, "two", 1).await;
-    println!("leadership lost: converged");
+    namespace.say("leadership lost: converged");
 
     match cluster_tool() {
         Some(tool) => {
@@ -58,7 +59,7 @@ async fn it_converges_and_calls_never_notice() {
             .await;
             trunk.change(greeting("three")).await;
             converged(&trunk, "three", 1).await;
-            println!("API server restarted: converged");
+            namespace.say("API server restarted: converged");
         }
         None => println!("skipped: the API server of this cluster can't be restarted from here"),
     }
@@ -67,7 +68,7 @@ async fn it_converges_and_calls_never_notice() {
         trunk.change(greeting("four")).await;
         converged(&trunk, "four", 1).await;
         drop(flaky);
-        println!("a tenth of the API server's packets lost: converged");
+        namespace.say("a tenth of the API server's packets lost: converged");
     } else {
         println!("skipped: the network of this cluster is not the test's own");
     }

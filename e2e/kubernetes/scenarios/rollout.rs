@@ -12,7 +12,7 @@ async fn an_image_and_a_setting_roll_out_under_calls() {
     let spec = json!({
         "scaling": {"mode": "Manual", "replicas": 2},
         "conversation": {"silence": {"mode": "Ignore"}},
-        "drain": {"deadlineSeconds": 8},
+        "drain": {"deadlineSeconds": 4},
     });
     let trunk = namespace.trunk("main", spec).await;
     trunk.ready(2).await;

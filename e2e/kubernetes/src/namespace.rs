@@ -1,4 +1,4 @@
-//! A namespace of its own for each scenario, gone with everything in it when the scenario is over.
+//! A namespace of its own for each scenario; when the scenario is over it goes with everything in it.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::tools::Images;
 use crate::trunk::Trunk;
-use crate::wait::{eventually, when};
+use crate::wait::eventually;
 
 /// An administrator's client. A request is not repeated by itself, and none waits for ever: scenarios restart the API server and
 /// lose pods behind its proxy, and [`eventually`] asks again.
@@ -42,7 +42,8 @@ impl Namespace {
     pub async fn create(scenario: &str) -> Self {
         let client = client().await;
         let namespaces: Api<KubeNamespace> = Api::all(client.clone());
-        let wanted = json!({"metadata": {"generateName": format!("e2e-{scenario}-")}});
+        let labels = json!({"app.kubernetes.io/part-of": "sofia-phone-e2e"});
+        let wanted = json!({"metadata": {"generateName": format!("e2e-{scenario}-"), "labels": labels}});
         let wanted = serde_json::from_value(wanted).expect("a namespace");
         let made = namespaces.create(&PostParams::default(), &wanted).await.expect("a namespace can be made");
         let name = made.metadata.name.expect("it has a name");
@@ -105,22 +106,23 @@ impl Namespace {
             .collect()
     }
 
-    /// Removes the namespace with everything in it, waits until it is gone, and says how long the scenario took.
+    /// Prints how far the scenario is, and since when it runs.
+    pub fn say(&self, what: &str) {
+        println!("{what}, after {:.0} s", self.made.elapsed().as_secs_f64());
+    }
+
+    /// Begins to remove the namespace with everything in it, and says how long the scenario took. Nobody waits here: `run.sh` does, once
+    /// for all.
     ///
     /// # Panics
-    /// When it does not go.
+    /// When the API server refuses.
     pub async fn delete(self) {
         let namespaces: Api<KubeNamespace> = Api::all(self.client.clone());
+        namespaces.delete(&self.name, &DeleteParams::background()).await.expect("the namespace can be deleted");
         // Pods of a scenario that is over have no calls to be waited for.
         let hasty = DeleteParams::default().grace_period(0);
         let pods: Api<k8s_openapi::api::core::v1::Pod> = self.api();
-        namespaces.delete(&self.name, &DeleteParams::background()).await.expect("the namespace can be deleted");
-        eventually("the end of the namespace", async || {
-            drop(pods.delete_collection(&hasty, &ListParams::default()).await);
-            let there = namespaces.get_opt(&self.name).await.map_err(|error| error.to_string())?;
-            when(there.is_none(), there.and_then(|namespace| namespace.status))
-        })
-        .await;
+        drop(pods.delete_collection(&hasty, &ListParams::default()).await);
         println!("took {:.0} s", self.made.elapsed().as_secs_f64());
     }
 }
