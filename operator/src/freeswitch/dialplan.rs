@@ -33,7 +33,9 @@ const LEG_TIMEOUT_SECONDS: u32 = 3;
 const NEXT_LEG_TIMEOUT_SECONDS: u32 = 1;
 /// Variable of leg A: whether a pod has answered this caller.
 const ANSWERED: &str = "sofia_phone_answered";
-/// Variable of leg A: the legs that were handed over in order.
+/// Variable of leg A: whether a pod that had answered was lost.
+const LOST: &str = "sofia_phone_lost";
+/// Variable of leg A: attempts before those that are counted now.
 const EARLIER: &str = "sofia_phone_earlier";
 /// Variable of leg A that a pod sets when it hands the call over.
 const HANDED_OVER: &str = "sofia_phone_handed_over";
@@ -57,6 +59,7 @@ fn edge(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
     // Else the caller's own X- headers would go along, to the pod and to a carrier.
     chosen = action(chosen, "set", "sip_copy_custom_headers=false");
     chosen = action(chosen, "set", format!("{ANSWERED}=false"));
+    chosen = action(chosen, "set", format!("{LOST}=false"));
     chosen = action(chosen, "set", format!("{EARLIER}=0"));
     let security = match config.free_switch.srtp {
         Srtp::Disabled => "forbidden",
@@ -120,6 +123,8 @@ fn after(config: &SwitchConfig<'_>) -> Element {
             NEXT_LEG_TIMEOUT_SECONDS,
             config,
         )))
+        .comment("lost for the first time: pods that refused the call before it was answered don't count")
+        .child(first_loss(config))
         .comment("a pod was lost, or none answered, while the caller is still here: the next one takes over");
     for number in 2..=ATTEMPTS {
         let again = again(dialled(format!("^ended-{}-", number - 1)));
@@ -136,7 +141,22 @@ fn handed_over() -> Element {
     let condition = Element::new("condition").with("field", format!("${{{HANDED_OVER}}}"));
     let condition = condition.with("expression", r"^\d{1,9}$");
     let condition = action(condition, "set", format!("{EARLIER}=${{{HANDED_OVER}}}"));
+    let condition = action(condition, "set", format!("{LOST}=true"));
     again(action(condition, "unset", HANDED_OVER))
+}
+
+fn first_loss(config: &SwitchConfig<'_>) -> Element {
+    let is = |variable, value| {
+        Element::new("condition").with("field", format!("${{{variable}}}")).with("expression", format!("^{value}$"))
+    };
+    let condition = action(dialled(r"^ended-(\d)-"), "set", format!("{EARLIER}=$1"));
+    let condition = again(action(condition, "set", format!("{LOST}=true")));
+    Element::named("extension", "first-loss").child(is(ANSWERED, "true")).child(is(LOST, "false")).child(attempt(
+        condition,
+        1,
+        NEXT_LEG_TIMEOUT_SECONDS,
+        config,
+    ))
 }
 
 /// Before another bridge: what the last one left must not be taken for its end.

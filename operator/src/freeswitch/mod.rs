@@ -42,7 +42,7 @@ pub const DRAINING_VARIABLE: &str = "sofia_phone_draining";
 pub const EVENT_SOCKET_PORT: u16 = 8021;
 /// Context to which pods transfer callers: the data plane's `SOFIA_PHONE_TRANSFER_CONTEXT`.
 pub const TRANSFER_CONTEXT: &str = "transfer";
-/// How often a call is tried with pods until it is with one that hands it over in order: once, and four takeovers.
+/// How often a call is tried with pods: until it is answered, and anew after the first loss and after each handover.
 pub const ATTEMPTS: u32 = 5;
 
 /// Profile and context of calls from outside.
