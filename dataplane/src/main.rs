@@ -3,8 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use sofia_dataplane::settings::{Settings, markdown_table};
 use sofia_dataplane::telemetry;
+
+/// Calls come and go by the hundred, on several threads: it takes less time and memory for that than the C library's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Exit status for settings that can't be used: `EX_CONFIG` of sysexits.h.
 const EX_CONFIG: u8 = 78;

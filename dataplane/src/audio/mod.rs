@@ -3,6 +3,8 @@
 //!
 //! Samples inside this module are mono `f32` in [-1, 1]; [`pcm`] converts at the borders.
 
+#![deny(clippy::disallowed_types)]
+
 pub mod codec;
 pub mod comfort_noise;
 pub mod conceal;

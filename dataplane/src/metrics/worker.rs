@@ -1,5 +1,7 @@
 //! What media workers count, and the sums of it. Counting takes no lock and no allocation: it is on the packet path.
 
+#![deny(clippy::disallowed_types)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -15,6 +15,8 @@
 //!
 //! Nothing here allocates per packet: every buffer is made with the stream, or has grown once it has held the longest packet.
 
+#![deny(clippy::disallowed_types)]
+
 pub mod dtmf;
 pub mod jitter;
 pub mod packet;

@@ -2,7 +2,7 @@
 //! looks into them.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -111,9 +111,9 @@ impl RtpSocket {
         }
     }
 
-    /// Reads what has arrived, at most one batch, and hands each datagram over with its sender. Says how many there
+    /// Reads what has arrived, at most one batch, and hands the datagrams over with their senders. Says how many there
     /// were; fewer than [`RtpSocket::BATCH`] means that the socket is empty.
-    pub(super) fn receive(&mut self, mut each: impl FnMut(SocketAddr, &[u8])) -> io::Result<usize> {
+    pub(super) fn receive(&mut self, take: impl FnOnce(&[(SocketAddr, &[u8])])) -> io::Result<usize> {
         let mut chunks = self.buffers.chunks_exact_mut(DATAGRAM_BYTES);
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
             std::array::from_fn(|_| [IoSliceMut::new(chunks.next().expect("one chunk for each message of a batch"))]);
@@ -128,12 +128,15 @@ impl RtpSocket {
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
             Err(errno) => return Err(errno.into()),
         };
-        let mut count = 0;
+        let nobody: (SocketAddr, &[u8]) = (SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0), &[]);
+        let (mut datagrams, mut count, mut known) = ([nobody; BATCH], 0, 0);
         for message in received {
             count += 1;
             let Some(sender) = message.address.as_ref().and_then(socket_address) else { continue };
-            each(canonical(sender), message.iovs().next().unwrap_or_default());
+            datagrams[known] = (canonical(sender), message.iovs().next().unwrap_or_default());
+            known += 1;
         }
+        take(&datagrams[..known]);
         Ok(count)
     }
 
@@ -222,7 +225,9 @@ mod tests {
         while packets.len() < wanted {
             let mut fds = [nix::poll::PollFd::new(socket.socket.as_fd(), nix::poll::PollFlags::POLLIN)];
             assert_eq!(nix::poll::poll(&mut fds, 5_000u16), Ok(1), "a packet within five seconds");
-            socket.receive(|from, bytes| packets.push((from, bytes.to_vec()))).expect("readable");
+            socket
+                .receive(|batch| packets.extend(batch.iter().map(|(from, bytes)| (*from, bytes.to_vec()))))
+                .expect("readable");
         }
         packets
     }

@@ -102,6 +102,11 @@ impl Stream {
         self.spec.media.remote_rtcp
     }
 
+    /// Reads something of each part that a packet or a frame will need, see [`super::run`].
+    pub(super) fn look(&self) -> usize {
+        self.inbound.look() ^ self.outbound.look() ^ self.came.len() ^ usize::from(self.agent_audible)
+    }
+
     pub(super) fn tell(&self, event: MediaEvent) {
         tell(&self.events, event);
     }
