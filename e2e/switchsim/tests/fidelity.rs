@@ -157,13 +157,16 @@ fn shape(value: &str) -> String {
     WORD.replace_all(value, shortened).into_owned()
 }
 
+/// What the dialplan sends along now and did not when the recordings were made.
+const NEWER: &[&str] = &["variable_sip_h_X-Earlier-Attempts", "variable_sip_h_X-Answered"];
+
 fn compare(recording: &str, expected: &Message, actual: &Message, skip: &[&str]) {
     let what = format!("{recording}: {}", expected.name());
-    let names = |message: &Message| message.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-    let differs = names(actual).into_iter().zip(names(expected)).find(|(ours, theirs)| ours != theirs);
+    let ours: Vec<_> = actual.headers.iter().filter(|(name, _)| !NEWER.contains(&name.as_str())).collect();
+    let differs = ours.iter().zip(&expected.headers).find(|((ours, _), (theirs, _))| ours != theirs);
     assert_eq!(differs, None, "{what}: names and order of the headers");
-    assert_eq!(actual.headers.len(), expected.headers.len(), "{what}: number of headers");
-    for ((name, theirs), (_, ours)) in expected.headers.iter().zip(&actual.headers) {
+    assert_eq!(ours.len(), expected.headers.len(), "{what}: number of headers");
+    for ((name, theirs), (_, ours)) in expected.headers.iter().zip(ours) {
         if OF_THE_MACHINE.contains(&name.as_str()) || skip.contains(&name.as_str()) {
             continue;
         }
