@@ -70,8 +70,7 @@ fn edge(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
     call = call.child(attempt(chosen, 1, LEG_TIMEOUT_SECONDS, config));
     let unknown = refusal(dialled(DIALLED), "404", "UNALLOCATED_NUMBER");
     let malformed = refusal(Element::new("condition"), "484", "INVALID_NUMBER_FORMAT");
-    let draining =
-        Element::new("condition").with("field", format!("${{{DRAINING_VARIABLE}}}")).with("expression", "^true$");
+    let draining = variable(DRAINING_VARIABLE, "^true$");
     Ok(context(EDGE_CONTEXT)
         .comment("set by what ends this FreeSWITCH: no new calls, those that are up go on")
         .child(Element::named("extension", "draining").child(later(draining)))
@@ -100,8 +99,7 @@ fn numbers(config: &SwitchConfig<'_>) -> Result<Option<String>, RenderError> {
 }
 
 fn after(config: &SwitchConfig<'_>) -> Element {
-    let was_answered = Element::new("condition").with("field", "${bridge_hangup_cause}").with("expression", "^[A-Z]");
-    let was_answered = was_answered.child(
+    let was_answered = variable("bridge_hangup_cause", "^[A-Z]").child(
         Element::new("action").with("application", "set").with("data", format!("{ANSWERED}=true")).with("inline", true),
     );
     let mut context = context(AFTER_CONTEXT)
@@ -138,25 +136,18 @@ fn after(config: &SwitchConfig<'_>) -> Element {
 
 /// What a pod that hands a call over leaves on leg A: how many legs the call has had.
 fn handed_over() -> Element {
-    let condition = Element::new("condition").with("field", format!("${{{HANDED_OVER}}}"));
-    let condition = condition.with("expression", r"^\d{1,9}$");
-    let condition = action(condition, "set", format!("{EARLIER}=${{{HANDED_OVER}}}"));
+    let condition = action(variable(HANDED_OVER, r"^\d{1,9}$"), "set", format!("{EARLIER}=${{{HANDED_OVER}}}"));
     let condition = action(condition, "set", format!("{LOST}=true"));
     again(action(condition, "unset", HANDED_OVER))
 }
 
 fn first_loss(config: &SwitchConfig<'_>) -> Element {
-    let is = |variable, value| {
-        Element::new("condition").with("field", format!("${{{variable}}}")).with("expression", format!("^{value}$"))
-    };
     let condition = action(dialled(r"^ended-(\d)-"), "set", format!("{EARLIER}=$1"));
     let condition = again(action(condition, "set", format!("{LOST}=true")));
-    Element::named("extension", "first-loss").child(is(ANSWERED, "true")).child(is(LOST, "false")).child(attempt(
-        condition,
-        1,
-        NEXT_LEG_TIMEOUT_SECONDS,
-        config,
-    ))
+    Element::named("extension", "first-loss")
+        .child(variable(ANSWERED, "^true$"))
+        .child(variable(LOST, "^false$"))
+        .child(attempt(condition, 1, NEXT_LEG_TIMEOUT_SECONDS, config))
 }
 
 /// Before another bridge: what the last one left must not be taken for its end.
@@ -167,7 +158,7 @@ fn again(condition: Element) -> Element {
 }
 
 fn refused(name: &'static str, cause: &'static str, status: &'static str, hangup: &'static str) -> Element {
-    let unanswered = Element::new("condition").with("field", format!("${{{ANSWERED}}}")).with("expression", "^false$");
+    let unanswered = variable(ANSWERED, "^false$");
     Element::named("extension", name)
         .child(dialled(format!("^ended-\\d-{cause}$")))
         .child(refusal(unanswered, status, hangup))
@@ -201,7 +192,7 @@ fn agent(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
     let mut hosts = [config.esl_host; HOSTS_PER_ATTEMPT];
     let new = to_pod(Element::new("condition"), &hosts, config.esl_port);
     hosts[HOSTS_PER_ATTEMPT - 1] = config.takeover_host;
-    let talking = Element::new("condition").with("field", "${sip_h_X-Answered}").with("expression", "^true$");
+    let talking = variable("sip_h_X-Answered", "^true$");
     let talking = to_pod(talking, &hosts, config.esl_port);
     Ok(context(AGENT_CONTEXT)
         .comment("a caller who was talking: at last also a pod that takes no new calls, but may take over")
@@ -235,6 +226,11 @@ fn context(name: &'static str) -> Element {
 
 fn dialled(expression: impl Into<super::xml::Value>) -> Element {
     Element::new("condition").with("field", "destination_number").with("expression", expression)
+}
+
+/// A condition on a channel's variable.
+fn variable(name: &str, expression: &'static str) -> Element {
+    Element::new("condition").with("field", format!("${{{name}}}")).with("expression", expression)
 }
 
 fn action(condition: Element, application: &'static str, data: impl Into<super::xml::Value>) -> Element {
