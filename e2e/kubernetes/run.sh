@@ -35,7 +35,12 @@ finish() {
     rm -rf "${SOFIA_E2E_DIR%/cluster}/images" "$VALUES" "$PREVIOUS"
     rmdir "${SOFIA_E2E_DIR%/cluster}" 2> /dev/null || true
   fi
-  if [ "$status" != 0 ] && [ -n "$STARTED" ]; then echo "failed; the logs are in $LOGS"; fi
+  if [ "$status" != 0 ] && [ -n "$STARTED" ]; then
+    # Once more: above stands what all the scenarios said, and whoever reads an excerpt of that sees its end.
+    grep -A1 -E '^test .* FAILED$|panicked at' "$SAID" | cut -c1-2000 || true
+    echo "failed; the logs are in $LOGS"
+  fi
+  rm -f "$SAID"
   exit "$status"
 }
 
@@ -53,6 +58,8 @@ OURS=app.kubernetes.io/part-of=sofia-phone-e2e
 STARTED= INSTALLED=
 VALUES=$(mktemp /tmp/sofia-e2e-values.XXXXXX)
 PREVIOUS=$(mktemp /tmp/sofia-e2e-previous.XXXXXX)
+# What the scenarios said.
+SAID=$(mktemp /tmp/sofia-e2e-said.XXXXXX)
 trap finish EXIT
 trap 'exit 130' INT TERM
 
@@ -115,7 +122,7 @@ export E2E_PREVIOUS=$PREVIOUS
 export E2E_DATA_PLANE_IMAGE=$IMAGES/dataplane:$TAG E2E_DATA_PLANE_IMAGE_NEXT=$IMAGES/dataplane:$TAG-next
 export E2E_SWITCH_IMAGE=$IMAGES/switch:$TAG E2E_KUBECTL=kubectl E2E_HELM=helm E2E_HELM_VALUES=$VALUES
 [ "$(cat "$SOFIA_E2E_DIR/provider" 2> /dev/null)" != own ] || export E2E_OWN_NETWORK=1
-scenarios() { "$CLUSTER" exec "$CARGO" test --workspace --locked --offline --test scenarios -- "$@"; }
+scenarios() { "$CLUSTER" exec "$CARGO" test --workspace --locked --offline --test scenarios -- "$@" 2>&1 | tee -a "$SAID"; }
 if [ $# -gt 0 ]; then
   scenarios --test-threads=1 --nocapture "$@"
 else

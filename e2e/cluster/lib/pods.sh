@@ -18,18 +18,18 @@ pod_signal() {
 }
 
 # pod_network NAMESPACE POD off|on: what goes to it or comes from it is dropped on its node; its processes and connections do not learn why.
+# By its interface, which goes with it: its address may be another pod's later.
 pod_network() {
-  local node address chain direction
+  local node interface direction rule
   node=$(pod_field "$1" "$2" '{.spec.nodeName}')
-  address=$(pod_field "$1" "$2" '{.status.podIP}')
-  for chain in FORWARD INPUT OUTPUT; do
-    for direction in --source --destination; do
-      case $3:$chain$direction in *:INPUT--destination | *:OUTPUT--source) continue ;; esac
-      case $3 in
-        off) "${PROVIDER}_node" "$node" iptables --wait --insert "$chain" "$direction" "$address" --jump DROP ;;
-        on) while "${PROVIDER}_node" "$node" iptables --wait --delete "$chain" "$direction" "$address" --jump DROP 2> /dev/null; do :; done ;;
-        *) die "a pod's network is switched on or off, not '$3'" ;;
-      esac
-    done
+  interface=$("${PROVIDER}_node" "$node" ip -oneline route get "$(pod_field "$1" "$2" '{.status.podIP}')" | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+  [ -n "$interface" ] || die "pod $1/$2 has no interface on $node"
+  for rule in 'INPUT --in-interface' 'OUTPUT --out-interface' 'FORWARD --in-interface' 'FORWARD --out-interface'; do
+    read -ra direction <<< "$rule"
+    case $3 in
+      off) "${PROVIDER}_node" "$node" iptables --wait --insert "${direction[@]}" "$interface" --jump DROP ;;
+      on) while "${PROVIDER}_node" "$node" iptables --wait --delete "${direction[@]}" "$interface" --jump DROP 2> /dev/null; do :; done ;;
+      *) die "a pod's network is switched on or off, not '$3'" ;;
+    esac
   done
 }

@@ -39,6 +39,9 @@ pub struct LoadReport {
     pub answered: usize,
     /// Refusals by SIP status.
     pub refused: BTreeMap<u16, usize>,
+    /// Calls whose callers hung up before an answer: nobody refused them.
+    #[serde(default)]
+    pub gave_up: usize,
     /// Calls that the other side ended before their time.
     pub cut: usize,
     /// Why, by FreeSWITCH's name of the cause.
@@ -148,6 +151,10 @@ impl Sum {
         let report = &mut self.report;
         report.calls += 1;
         report.esl_refused += outcome.count(|what| matches!(what, Happening::EslRefused { .. }));
+        if !outcome.answered && outcome.ended_by == EndedBy::Caller {
+            report.gave_up += 1;
+            return;
+        }
         if !outcome.answered {
             *report.refused.entry(outcome.sip_status).or_default() += 1;
             return;
@@ -203,7 +210,11 @@ impl Sum {
 
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "calls {}, answered {}, refused {:?}", self.calls, self.answered, self.refused)?;
+        writeln!(
+            f,
+            "calls {}, answered {}, refused {:?}, given up {}",
+            self.calls, self.answered, self.refused, self.gave_up
+        )?;
         writeln!(
             f,
             "cut {}, taken over {}, one-way {}, ESL connections refused {}",

@@ -346,6 +346,18 @@ async fn a_load_counts_what_was_cut_taken_over_and_refused() {
 }
 
 #[tokio::test]
+async fn who_hangs_up_before_the_answer_was_not_refused() {
+    let pod = pod(Behaviour::Hang).await;
+    let server = serve(builder(pod.address())).await;
+    let client = client!(server.control_address());
+    let id = client.start_load(&NewLoad { rate: 100.0, ..NewLoad::new(NUMBER, 2) }).await.unwrap();
+    load_until(&client, &id, |load| load.running.calls == 2).await;
+    client.stop_load(&id).await.unwrap();
+    let status = load_until(&client, &id, |load| load.state == LoadState::Ended).await;
+    assert_eq!((status.report.gave_up, status.report.refused.len(), status.notable.len()), (2, 0, 0), "{status:?}");
+}
+
+#[tokio::test]
 async fn a_load_stops_by_itself_when_its_time_is_over() {
     let pod = pod(Behaviour::Echo).await;
     let server = serve(builder(pod.address())).await;

@@ -78,7 +78,7 @@ impl Figures {
     fn ended(&mut self, number: usize, outcome: CallOutcome) {
         self.up.remove(&number);
         self.sum.add(&outcome);
-        let notable = !outcome.answered || outcome.ended_by == EndedBy::Switch || !outcome.gaps.is_empty();
+        let notable = outcome.ended_by == EndedBy::Switch || !outcome.gaps.is_empty();
         if notable && self.notable.len() < MAX_NOTABLE {
             self.notable.push(outcome);
         }

@@ -88,7 +88,7 @@
 //!   "id": "…", "state": "running", "level": 20, "offered": 34,
 //!   "running": {"calls": 20, "answered": 19, "taken_over": 0, "packets_received": 21000, "packets_lost": 0, "longest_gap_ms": 24.0, "calls_with_gap": 0},
 //!   "report": {
-//!     "calls": 14, "answered": 12, "refused": {"503": 2}, "cut": 0, "cut_causes": {}, "calls_with_gap": 1,
+//!     "calls": 14, "answered": 12, "refused": {"503": 2}, "gave_up": 0, "cut": 0, "cut_causes": {}, "calls_with_gap": 1,
 //!     "gaps": [{"from_ms": 60, "below_ms": 100, "count": 0}, {"from_ms": 100, "below_ms": 150, "count": 1}],
 //!     "taken_over": 1, "one_way": 0, "esl_refused": 10, "sent": 18000, "send_errors": 0, "received": 18000, "lost": 0, "reordered": 0,
 //!     "foreign": 0, "longest_gap": {"count": 12, "p50_ms": 22.0, "p95_ms": 131.0, "p99_ms": 131.0, "max_ms": 131.0}
