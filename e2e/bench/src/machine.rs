@@ -33,6 +33,19 @@ pub(crate) fn cores() -> Vec<usize> {
     (0..CpuSet::count()).filter(|core| set.is_set(*core).unwrap_or(false)).collect()
 }
 
+/// How long a virtual machine's host kept `core` for others while something wanted to run there, since the machine started; zero
+/// where the host does not tell.
+pub(crate) fn stolen(core: usize) -> Duration {
+    parse_stolen(&read_to_string("/proc/stat").unwrap_or_default(), core).unwrap_or_default()
+}
+
+/// `steal` is the eighth figure of a core's line in `/proc/stat`, see proc(5); in ticks of 10 ms.
+fn parse_stolen(stat: &str, core: usize) -> Option<Duration> {
+    let name = format!("cpu{core}");
+    let line = stat.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '))?;
+    Some(Duration::from_millis(line.split(' ').nth(7)?.parse::<u64>().ok()? * 10))
+}
+
 /// Keeps the calling thread, and the threads and processes that it starts from now on, on `core`.
 pub(crate) fn pin(core: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
@@ -113,6 +126,14 @@ mod tests {
         let stat = "7 (a) b(c) S 1 7 7 0 -1 4194304 1 2 3 4 150 25 0 0 20 0 1 0 100 1 2";
         let (name, user, system) = parse_stat(stat).unwrap();
         assert_eq!((name.as_str(), user, system), ("a) b(c", Duration::from_millis(1500), Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn stolen_time_is_of_the_core_that_is_asked_for() {
+        let stat = "cpu  1 2 3 4 5 6 7 80 0 0\ncpu1 1 2 3 4 5 6 7 30 0 0\ncpu10 1 2 3 4 5 6 7 50 0 0\nintr 1";
+        assert_eq!(parse_stolen(stat, 1), Some(Duration::from_millis(300)));
+        assert_eq!(parse_stolen(stat, 10), Some(Duration::from_millis(500)));
+        assert_eq!(parse_stolen(stat, 0), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::callers::{self, Crowd, Sum};
 use super::engine::Engine;
 use super::figures::{Buckets, bound};
 use super::talk;
-use crate::machine::Usage;
+use crate::machine::{Usage, stolen};
 use crate::timing::quantile;
 
 /// Time for the last calls to be answered and greeted before measuring.
@@ -34,6 +34,8 @@ pub(super) struct Load {
     pub(super) system_share: f64,
     /// Percent of a core in all.
     pub(super) core: f64,
+    /// Per cent of the time in which the host kept the data plane's core for others.
+    stolen: f64,
     pub(super) rss_mb: f64,
     pub(super) pacing: Buckets,
     /// Callers' packets that were missed or came too late, by the data plane's reckoning.
@@ -84,11 +86,11 @@ pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, calls: usize) -> Res
     tokio::time::sleep(SETTLE).await;
 
     let own = std::process::id();
-    let (first, first_own, first_metrics, start) =
-        (engine.usage()?, Usage::of(own)?, engine.metrics()?, Instant::now());
+    let (first, first_own, first_metrics, first_stolen, start) =
+        (engine.usage()?, Usage::of(own)?, engine.metrics()?, stolen(run.core), Instant::now());
     tokio::time::sleep(run.window).await;
     let (last, last_own, last_metrics) = (engine.usage()?, Usage::of(own)?, engine.metrics()?);
-    let window = start.elapsed();
+    let (window, stolen) = (start.elapsed(), stolen(run.core).saturating_sub(first_stolen));
     let generator = switch.pump_report();
     let sum = crowd.hang_up().await;
     switch.settled().await;
@@ -106,6 +108,7 @@ pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, calls: usize) -> Res
         media_cpu: percent(media) / calls as f64,
         system_share: system.as_secs_f64() / used.as_secs_f64() * 100.0,
         core: percent(used),
+        stolen: percent(stolen),
         rss_mb: last.rss_bytes.saturating_sub(empty.rss_bytes) as f64 / 1e6 / calls as f64,
         pacing: last_metrics.histogram(PACING).since(&first_metrics.histogram(PACING)),
         missed: since("sofia_phone_rtp_packets_lost_total") + since("sofia_phone_rtp_packets_late_total"),
@@ -143,6 +146,7 @@ impl Load {
             format!("{:.4}", self.media_cpu),
             format!("{:.0}", self.system_share),
             format!("{:.1}", self.core),
+            format!("{:.2}", self.stolen),
             format!("{:.3}", self.rss_mb),
             format!("{} / {:.0} of {}", self.sum.lost, self.unsent, self.sum.packets),
             format!("{:.0}", self.missed),
@@ -176,12 +180,13 @@ impl Load {
     }
 
     /// What the table's columns are.
-    pub(super) const HEAD: [&str; 17] = [
+    pub(super) const HEAD: [&str; 18] = [
         "calls",
         "CPU a call %",
         "of it media threads %",
         "kernel's share %",
         "core in all %",
+        "taken by the host %",
         "RSS a call MB",
         "packets lost / left out",
         "missed or late in",

@@ -19,7 +19,7 @@ use super::callers;
 use super::engine::Engine;
 use super::figures::{Buckets, Metrics};
 use super::load::PACING;
-use crate::machine::{self, Usage};
+use crate::machine::{self, Usage, stolen};
 
 /// What a pod logs when it takes no calls because its packets leave late.
 const LATE: &str = "packets leave late: no new calls until they leave in time; calls in progress go on";
@@ -92,7 +92,7 @@ async fn soaked(soak: &Soak) -> Result<bool> {
     let interval = (soak.length / SAMPLES).max(SHORTEST);
     let mut kills = tokio::time::interval_at(start + soak.length / (KILLS + 1), soak.length / (KILLS + 1));
     let mut course = Course::default();
-    let mut seen = Seen::new(&stays)?;
+    let mut seen = Seen::new(&stays, soak.core)?;
     let mut next = start + interval;
     while Instant::now() < end {
         tokio::select! {
@@ -145,18 +145,27 @@ async fn steady_call(switch: &Switch) -> Result<CallHandle> {
 
 /// What was known at the last sample.
 struct Seen {
+    core: usize,
     metrics: Metrics,
     cpu: Duration,
+    stolen: Duration,
     at: Instant,
 }
 
 impl Seen {
-    fn new(engine: &Engine) -> Result<Self> {
-        Ok(Self { metrics: engine.metrics()?, cpu: engine.usage()?.cpu(), at: Instant::now() })
+    fn new(engine: &Engine, core: usize) -> Result<Self> {
+        Ok(Self {
+            core,
+            metrics: engine.metrics()?,
+            cpu: engine.usage()?.cpu(),
+            stolen: stolen(core),
+            at: Instant::now(),
+        })
     }
 
     fn sample(&mut self, engine: &Engine, steady: &CallHandle, start: Instant, tally: &Mutex<Tally>) -> Result<Sample> {
         let (metrics, usage, now) = (engine.metrics()?, engine.usage()?, Instant::now());
+        let stolen = stolen(self.core);
         let since = |name: &str| metrics.value(name) - self.metrics.value(name);
         let pacing: Buckets = metrics.histogram(PACING).since(&self.metrics.histogram(PACING));
         let Usage { rss_bytes, ref threads, descriptors, .. } = usage;
@@ -170,10 +179,11 @@ impl Seen {
             pacing_p99_ms: pacing.bound_ms(0.99),
             lateness_ms: metrics.value("sofia_phone_media_lateness_seconds") * 1e3,
             overruns: since("sofia_phone_media_overruns_total") as u64,
+            stolen_ms: stolen.saturating_sub(self.stolen).as_millis() as u64,
             lost: tally.lock().unwrap_or_else(PoisonError::into_inner).lost,
             steady_packets: steady.snapshot().packets_received,
         };
-        (self.metrics, self.cpu, self.at) = (metrics, usage.cpu(), now);
+        (self.metrics, self.cpu, self.stolen, self.at) = (metrics, usage.cpu(), stolen, now);
         Ok(sample)
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Sample {
     /// As admission judges it, at this moment.
     pub(super) lateness_ms: f64,
     pub(super) overruns: u64,
+    /// How long the host kept the pod's core for others since the last sample, in milliseconds.
+    pub(super) stolen_ms: u64,
     /// Packets that never reached the callers whose calls are over.
     pub(super) lost: u64,
     /// What the caller who stays for the whole run has received.
@@ -45,8 +47,7 @@ pub(super) struct Sample {
 
 impl Sample {
     /// Above the lines that samples are printed as.
-    pub(super) const HEAD: &str =
-        "  time  calls  core %   RSS MB    fds  threads  pacing p99 ms  lateness ms  overruns  packets lost  drift ms";
+    pub(super) const HEAD: &str = "  time  calls  core %   RSS MB    fds  threads  pacing p99 ms  lateness ms  overruns  stolen ms  packets lost  drift ms";
 
     /// How far the steady call's packets are ahead of the clock since `first`, in milliseconds.
     fn drift_ms(&self, first: &Self) -> f64 {
@@ -60,7 +61,7 @@ impl fmt::Display for Sample {
         let seconds = self.at.as_secs();
         write!(
             f,
-            "{:>3}:{:02}  {:>5}  {:>6.1}  {:>7.1}  {:>5}  {:>7}  {:>13}  {:>11.1}  {:>8}  {:>12}",
+            "{:>3}:{:02}  {:>5}  {:>6.1}  {:>7.1}  {:>5}  {:>7}  {:>13}  {:>11.1}  {:>8}  {:>9}  {:>12}",
             seconds / 60,
             seconds % 60,
             self.calls,
@@ -71,6 +72,7 @@ impl fmt::Display for Sample {
             bound(self.pacing_p99_ms),
             self.lateness_ms,
             self.overruns,
+            self.stolen_ms,
             self.lost
         )
     }
@@ -170,7 +172,11 @@ impl Verdict {
         add("no call ends badly", format!("cut {:?}; {bad:?}", tally.cut), tally.cut.is_empty() && bad.is_empty());
         let found = format!("{} pods killed, {} calls went on elsewhere", course.kills, tally.taken_over);
         add("calls of killed pods go on", found, course.kills == 0 || tally.taken_over > 0);
-        let found = format!("{}; the pod was late {} times", tally.refused, course.late);
+        let stolen: u64 = course.samples.iter().map(|sample| sample.stolen_ms).sum();
+        let found = format!(
+            "{}; the pod was late {} times; the host kept its core for {stolen} ms in all",
+            tally.refused, course.late
+        );
         add("no call is refused", found, tally.refused == 0);
         add("callers' scripts go through", format!("{} failed", tally.script_errors), tally.script_errors == 0);
         Self(findings)
@@ -206,6 +212,7 @@ mod tests {
             pacing_p99_ms: 1.0,
             lateness_ms: 1.0,
             overruns: 0,
+            stolen_ms: 0,
             lost: 0,
             steady_packets: at as u64 * 60 * 50,
         };
