@@ -39,11 +39,11 @@ pub(crate) fn stolen(core: usize) -> Duration {
     parse_stolen(&read_to_string("/proc/stat").unwrap_or_default(), core).unwrap_or_default()
 }
 
-/// `steal` is the eighth figure of a core's line in `/proc/stat`, see proc(5); in ticks of 10 ms.
+/// `steal` is the eighth figure of a core's line in `/proc/stat`, see proc(5).
 fn parse_stolen(stat: &str, core: usize) -> Option<Duration> {
     let name = format!("cpu{core}");
     let line = stat.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '))?;
-    Some(Duration::from_millis(line.split(' ').nth(7)?.parse::<u64>().ok()? * 10))
+    ticks(line.split(' ').nth(7)?)
 }
 
 /// Keeps the calling thread, and the threads and processes that it starts from now on, on `core`.
@@ -109,12 +109,15 @@ fn times(path: &str) -> io::Result<(String, Duration, Duration)> {
 }
 
 fn parse_stat(stat: &str) -> Option<(String, Duration, Duration)> {
-    // The name stands in parentheses and may hold any of them itself; utime and stime are the 14th and 15th field of all, in
-    // ticks of 10 ms.
+    // The name stands in parentheses and may hold any of them itself; utime and stime are the 14th and 15th field of all.
     let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
-    let mut fields = rest.split_whitespace().skip(11).map(|field| field.parse::<u64>().ok());
-    let mut ticks = || Some(Duration::from_millis(fields.next()?? * 10));
-    Some((name.to_owned(), ticks()?, ticks()?))
+    let mut fields = rest.split_whitespace().skip(11);
+    Some((name.to_owned(), ticks(fields.next()?)?, ticks(fields.next()?)?))
+}
+
+/// A time as `/proc` writes it: in ticks of 10 ms.
+fn ticks(field: &str) -> Option<Duration> {
+    Some(Duration::from_millis(field.parse::<u64>().ok()? * 10))
 }
 
 #[cfg(test)]
