@@ -7,6 +7,7 @@
 
 #![deny(missing_docs)]
 
+mod bare_switch;
 mod dialogue;
 mod folder;
 mod http;
@@ -17,6 +18,7 @@ mod process;
 mod recording;
 mod wait;
 
+pub use bare_switch::{BareCall, Verdict};
 pub use dialogue::Dialogue;
 pub use folder::Folder;
 pub use http::{Reply, request};

@@ -43,6 +43,11 @@ impl Connection {
         self.socket.local_addr()
     }
 
+    /// The switch's address on this connection.
+    pub(super) fn peer_addr(&self) -> io::Result<std::net::SocketAddr> {
+        self.socket.peer_addr()
+    }
+
     /// Sends what waits, as far as the socket takes it at once.
     pub(super) fn push(&mut self) {
         while let Some(bytes) = self.outbound.poll_transmit() {

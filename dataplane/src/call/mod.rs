@@ -23,7 +23,7 @@ use crate::backend::clips::Clip;
 use crate::esl::{ChannelData, HangupCause, OutboundEvent, OutboundSettings};
 use crate::metrics::Metrics;
 use crate::record::{Delivery, Privacy};
-use crate::sdp::{AnswerParams, NegotiatedMedia, Offer};
+use crate::sdp::{AnswerParams, NegotiatedMedia, Offer, Surroundings};
 use crate::sessions::{Admission, DuplicateSession, NewSession, Permit, Registry, SessionGuard};
 use crate::telemetry::shown_number;
 use crate::turn::conversation::ConversationSettings;
@@ -96,8 +96,8 @@ enum SetupError {
     Request(#[from] crate::esl::RequestError),
     #[error(transparent)]
     Duplicate(#[from] DuplicateSession),
-    #[error("expected the connection's local address, came: {0}")]
-    LocalAddress(#[from] std::io::Error),
+    #[error("expected the connection's addresses, came: {0}")]
+    Addresses(#[from] std::io::Error),
     #[error(
         "expected an SDP offer in the channel's data (variable_switch_r_sdp), came none; is inbound-bypass-media set on the profile?"
     )]
@@ -109,9 +109,11 @@ impl SetupError {
     /// pod.
     fn refusal(&self) -> (&'static str, HangupCause) {
         match self {
-            Self::Offer(_) | Self::Answer(_) | Self::NoOffer => ("offer", HangupCause::IncompatibleDestination),
+            Self::Offer(error) => ("offer", error.hangup_cause()),
+            Self::NoOffer => ("offer", HangupCause::IncompatibleDestination),
+            Self::Answer(error) => (error.reason(), error.hangup_cause()),
             Self::Worker(_) => ("media", HangupCause::NormalTemporaryFailure),
-            Self::Request(_) | Self::Duplicate(_) | Self::LocalAddress(_) => {
+            Self::Request(_) | Self::Duplicate(_) | Self::Addresses(_) => {
                 ("setup", HangupCause::NormalTemporaryFailure)
             }
         }
@@ -207,15 +209,17 @@ impl Calls {
         identity: CallIdentity,
     ) -> Result<Begun, SetupError> {
         let offer = Offer::parse(data.offer().ok_or(SetupError::NoOffer)?)?;
-        let place = self.parts.workers.place();
-        let address = match self.config.rtp_address {
-            Some(address) => address,
-            None => connection.local_addr()?.ip().to_canonical(),
-        };
+        let workers = &self.parts.workers;
+        let place = workers.place();
+        let here = connection.local_addr()?.ip().to_canonical();
+        let address = self.config.rtp_address.unwrap_or(here);
+        let own: Vec<SocketAddr> = offer.remotes().filter(|remote| workers.receive_at(*remote, address)).collect();
+        let switch = connection.peer_addr()?.ip().to_canonical();
         let answer = offer.answer(&AnswerParams {
             address: SocketAddr::new(address, place.port()),
             codecs: &self.config.codecs,
             session_id: rand::random::<u32>().into(),
+            surroundings: Surroundings { own: &own, switch_is_here: switch.is_loopback() || switch == here },
         })?;
         let session = self.register(&identity, data)?;
         let echo = self.config.echo_number.as_deref() == Some(&identity.dialed);

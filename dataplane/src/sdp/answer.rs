@@ -1,6 +1,7 @@
 //! The answer to an offer (RFC 3264 §6): which `m=` section and codec are taken, and what is told to the switch and to the
 //! media plane. It never changes an answer later: a re-INVITE stays on the caller's leg.
 
+use super::address::{AddressFault, Surroundings};
 use super::error::AnswerError;
 use super::media::{Direction, Format, MediaDescription};
 use super::offer::Offer;
@@ -27,6 +28,8 @@ pub struct AnswerParams<'a> {
     pub codecs: &'a [Codec],
     /// The `o=` line's session id; any number that is not used twice by the same pod at once.
     pub session_id: u64,
+    /// Which of the offer's addresses media cannot be sent to from here.
+    pub surroundings: Surroundings<'a>,
 }
 
 /// An answer.
@@ -115,7 +118,8 @@ fn closeness(error: &AnswerError) -> u8 {
         AnswerError::SrtpOnly { .. } => 4,
         AnswerError::NoAddress => 5,
         AnswerError::AddressFamilyMismatch => 6,
-        AnswerError::NoCommonCodec { .. } => 7,
+        AnswerError::UnusableAddress { .. } => 7,
+        AnswerError::NoCommonCodec { .. } => 8,
     }
 }
 
@@ -133,19 +137,15 @@ fn accept(section: &MediaDescription, params: &AnswerParams<'_>) -> Result<Negot
         }
         other => return Err(AnswerError::UnsupportedProtocol { protocol: other.to_owned() }),
     }
-    let address = section.address.filter(is_unicast).ok_or(AnswerError::NoAddress)?;
-    if address.is_ipv4() != params.address.is_ipv4() {
-        return Err(AnswerError::AddressFamilyMismatch);
-    }
+    let remote = remote_address(section, params)?;
     let (codec, payload_type) = choose_codec(&section.formats, params.codecs)?;
     let clock_hz = codec.rtp_clock_hz();
     let companion = |encoding: &str| section.formats.iter().find(|format| format.is(encoding, clock_hz));
-    let remote = SocketAddr::new(address, section.port);
     Ok(NegotiatedMedia {
         codec,
         payload_type,
         remote,
-        remote_rtcp: remote_rtcp(remote, section.rtcp),
+        remote_rtcp: remote_rtcp(remote, section.rtcp, &params.surroundings),
         ptime_ms: packet_time_ms(section.ptime_ms, section.max_ptime_ms, codec),
         dtmf: companion("telephone-event")
             .map(|format| DtmfFormat { payload_type: format.payload_type, clock_hz: format.clock_hz }),
@@ -166,21 +166,36 @@ fn choose_codec(formats: &[Format], codecs: &[Codec]) -> Result<(Codec, u8), Ans
         .ok_or_else(|| AnswerError::NoCommonCodec { offered: formats.iter().map(ToString::to_string).collect() })
 }
 
-/// Unspecified addresses pass: they are the old way to hold.
-fn is_unicast(address: &IpAddr) -> bool {
-    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-    !address.is_multicast() && !broadcast
+/// Where media goes. An IPv4 address is one, also where it is written as IPv6 (RFC 4291 §2.5.5.2).
+fn remote_address(section: &MediaDescription, params: &AnswerParams<'_>) -> Result<SocketAddr, AnswerError> {
+    let address = section.address.ok_or(AnswerError::NoAddress)?.to_canonical();
+    let remote = SocketAddr::new(address, section.port);
+    // An address that is none is a hold where the offer says so (RFC 3264 §8.4); whoever wants to be sent to has forgotten to say where,
+    // and this pod's answer is its only one.
+    let nowhere = address.is_unspecified() && section.direction.receives();
+    let fault = params.surroundings.fault(remote).or(nowhere.then_some(AddressFault::Unspecified));
+    if let Some(fault) = fault {
+        return Err(AnswerError::UnusableAddress { remote, fault });
+    }
+    if address.is_ipv4() != params.address.is_ipv4() {
+        return Err(AnswerError::AddressFamilyMismatch);
+    }
+    Ok(remote)
 }
 
-/// RTCP goes to the port after RTP's (RFC 3550 §11) unless `a=rtcp` says otherwise.
-fn remote_rtcp(rtp: SocketAddr, attribute: Option<(u16, Option<IpAddr>)>) -> SocketAddr {
-    match attribute {
-        Some((port, address)) => {
-            let address = address.filter(is_unicast).filter(|address| address.is_ipv4() == rtp.is_ipv4());
-            SocketAddr::new(address.unwrap_or(rtp.ip()), port)
-        }
-        None => SocketAddr::new(rtp.ip(), rtp.port().checked_add(1).unwrap_or(rtp.port())),
-    }
+/// RTCP goes to the port after RTP's (RFC 3550 §11) unless `a=rtcp` says otherwise; one that cannot be sent to is as if it were not there.
+fn remote_rtcp(
+    rtp: SocketAddr,
+    attribute: Option<(u16, Option<IpAddr>)>,
+    surroundings: &Surroundings<'_>,
+) -> SocketAddr {
+    let usable = |remote: &SocketAddr| remote.is_ipv4() == rtp.is_ipv4() && surroundings.fault(*remote).is_none();
+    let told = attribute.map(|(port, address)| {
+        let address = address.map(|address| address.to_canonical()).filter(|address| !address.is_unspecified());
+        let told = SocketAddr::new(address.unwrap_or(rtp.ip()), port);
+        if usable(&told) { told } else { SocketAddr::new(rtp.ip(), port) }
+    });
+    told.filter(usable).unwrap_or_else(|| SocketAddr::new(rtp.ip(), rtp.port().checked_add(1).unwrap_or(rtp.port())))
 }
 
 fn write(offer: &Offer, taken: usize, media: &NegotiatedMedia, params: &AnswerParams<'_>) -> String {

@@ -1,5 +1,8 @@
 //! Why an offer cannot be read or answered, in words that name what was offered.
 
+use std::net::SocketAddr;
+
+use super::address::AddressFault;
 use crate::esl::HangupCause;
 
 /// Why a text is no session description that this pod reads.
@@ -71,9 +74,17 @@ pub enum AnswerError {
         /// The `m=` line's protocol.
         protocol: String,
     },
-    /// No usable address: none at all, a host name, or multicast.
-    #[error("the offer has no unicast IP address to send to")]
+    /// No address: none at all, or a host name.
+    #[error("the offer has no IP address to send to")]
     NoAddress,
+    /// An address that no switch can have, or this pod's own.
+    #[error("the offer's media address {remote} cannot be sent to: it is {fault}")]
+    UnusableAddress {
+        /// Address and port as offered.
+        remote: SocketAddr,
+        /// What is wrong with it.
+        fault: AddressFault,
+    },
     /// The offer's address and this pod's are of different families, so no packet would arrive.
     #[error("the offer and this pod have addresses of different IP versions")]
     AddressFamilyMismatch,
@@ -93,6 +104,19 @@ impl SdpError {
 }
 
 impl AnswerError {
+    /// The refusal as a metric's label: `address` where the switch's addresses are to be looked at, else `offer`.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NoAddress | Self::UnusableAddress { .. } | Self::AddressFamilyMismatch => "address",
+            Self::NoMedia
+            | Self::NoAudio { .. }
+            | Self::Disabled
+            | Self::SrtpOnly { .. }
+            | Self::UnsupportedProtocol { .. }
+            | Self::NoCommonCodec { .. } => "offer",
+        }
+    }
+
     /// The cause to hang up with.
     pub const fn hangup_cause(&self) -> HangupCause {
         HangupCause::IncompatibleDestination

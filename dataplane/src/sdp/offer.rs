@@ -3,7 +3,7 @@
 
 use super::error::SdpError;
 use super::media::{Direction, Format, MediaDescription};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The longest description that is read, bytes. An offer of FreeSWITCH has some 300.
 pub const MAX_BYTES: usize = 64 << 10;
@@ -71,6 +71,16 @@ impl Offer {
             return Err(SdpError::NotSdp);
         }
         Ok(Self { media })
+    }
+
+    /// Every address that RTP or RTCP would be sent to, were the section it stands in taken.
+    pub fn remotes(&self) -> impl Iterator<Item = SocketAddr> {
+        self.media.iter().flat_map(|section| {
+            let rtcp_port = section.rtcp.map_or(section.port.saturating_add(1), |(port, _)| port);
+            let rtcp = section.rtcp.and_then(|(_, address)| address).or(section.address);
+            let rtp = section.address.map(|address| SocketAddr::new(address, section.port));
+            rtp.into_iter().chain(rtcp.map(|address| SocketAddr::new(address, rtcp_port)))
+        })
     }
 }
 

@@ -98,6 +98,7 @@ pub struct WorkersConfig {
 /// The media workers of a pod.
 pub struct Workers {
     workers: Vec<Arc<Worker>>,
+    host: IpAddr,
 }
 
 /// Taken when the process ends, by nobody who carries packets.
@@ -141,12 +142,26 @@ impl Workers {
             *worker.thread.lock().expect("no one holds it yet") = Some(thread.map_err(start)?);
             workers.push(worker);
         }
-        Ok(Self { workers })
+        Ok(Self { workers, host: config.host })
     }
 
     /// The RTP ports, one a worker.
     pub fn ports(&self) -> impl Iterator<Item = u16> {
         self.workers.iter().map(|worker| worker.port)
+    }
+
+    /// Whether what is sent to `remote` comes back to one of the workers' ports, RTP or RTCP. `announced` is the address that answers
+    /// name, which may be none of this host's own: a balancer's, or one behind which it is translated.
+    pub fn receive_at(&self, remote: SocketAddr, announced: IpAddr) -> bool {
+        let ours = |rtp: u16| (rtp..=rtp.saturating_add(PORTS_PER_WORKER - 1)).contains(&remote.port());
+        if !self.ports().any(ours) {
+            return false;
+        }
+        let ip = remote.ip().to_canonical();
+        let bound = self.host.to_canonical();
+        // Only an address of this host can be bound; asked for where the port is one of ours, so hardly ever.
+        let here = || std::net::UdpSocket::bind((ip, 0)).is_ok();
+        ip == announced.to_canonical() || if bound.is_unspecified() { here() } else { ip == bound }
     }
 
     /// Chooses the worker with the fewest streams for a new one. Its port goes into the SDP answer; [`Place::open`]

@@ -273,7 +273,10 @@ impl Stream {
     }
 
     fn report_by_rtcp(&mut self, now: Instant, reports: &mut Outbox) {
-        reports.push(self.remote_rtcp(), |out| self.rtcp(now, false, out));
+        // Held the old way, the far end has told no address, and the system would take none for this host.
+        if !self.remote_rtcp().ip().is_unspecified() {
+            reports.push(self.remote_rtcp(), |out| self.rtcp(now, false, out));
+        }
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.next_report = now + report_interval((self.random >> 11) as f64 / (1u64 << 53) as f64);
     }

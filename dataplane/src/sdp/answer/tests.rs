@@ -6,7 +6,9 @@ const L16: Codec = Codec::L16(SampleRate::Hz16000);
 
 fn params() -> AnswerParams<'static> {
     let address = "10.1.2.3:16384".parse().expect("an address");
-    AnswerParams { address, codecs: &WIDEBAND_FIRST, session_id: 7 }
+    // The recorded offers are those of a switch on the same host.
+    let surroundings = Surroundings { own: &[], switch_is_here: true };
+    AnswerParams { address, codecs: &WIDEBAND_FIRST, session_id: 7, surroundings }
 }
 
 fn answer(offer: &str) -> Result<Answer, AnswerError> {
@@ -145,9 +147,23 @@ fn the_direction_is_mirrored() {
 
 #[test]
 fn hold_by_address_zero_is_answered_without_sending() {
-    let media = media_of("m=audio 2 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n");
-    assert_eq!(media.direction, Direction::RecvOnly);
-    assert!(media.remote.ip().is_unspecified());
+    for (offered, answered) in [("sendonly", Direction::RecvOnly), ("inactive", Direction::Inactive)] {
+        let media = media_of(&format!("m=audio 2 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\na={offered}\r\n"));
+        assert_eq!(media.direction, answered);
+        assert!(media.remote.ip().is_unspecified());
+    }
+}
+
+#[test]
+fn an_offer_to_be_sent_to_at_no_address_is_refused() {
+    for (connection, direction) in
+        [("IN IP4 0.0.0.0", "sendrecv"), ("IN IP4 0.0.0.0", "recvonly"), ("IN IP6 ::", "sendrecv")]
+    {
+        let offer = format!("m=audio 2 RTP/AVP 0\r\nc={connection}\r\na={direction}\r\n");
+        let error = answer_to(&offer).expect_err("nowhere to send to");
+        let AnswerError::UnusableAddress { fault, .. } = error else { panic!("{error}") };
+        assert_eq!(fault, AddressFault::Unspecified, "{connection} {direction}");
+    }
 }
 
 #[test]
@@ -160,17 +176,61 @@ fn rtcp_goes_where_the_offer_wants_it() {
 }
 
 #[test]
-fn addresses_that_cannot_be_sent_to_are_refused() {
+fn addresses_that_cannot_be_sent_to_are_refused_by_name() {
+    let unusable =
+        |remote: &str, fault| AnswerError::UnusableAddress { remote: remote.parse().expect("an address"), fault };
     for (connection, error) in [
         ("IN IP4 phone.example", AnswerError::NoAddress),
-        ("IN IP4 224.2.1.1/127", AnswerError::NoAddress),
-        ("IN IP4 255.255.255.255", AnswerError::NoAddress),
+        ("IN IP4 224.2.1.1/127", unusable("224.2.1.1:2", AddressFault::Multicast)),
+        ("IN IP4 255.255.255.255", unusable("255.255.255.255:2", AddressFault::Broadcast)),
+        ("IN IP6 ff02::1", unusable("[ff02::1]:2", AddressFault::Multicast)),
+        ("IN IP6 fe80::1", unusable("[fe80::1]:2", AddressFault::LinkLocal)),
         ("IN IP6 2001:db8::1", AnswerError::AddressFamilyMismatch),
     ] {
+        assert_eq!(error.reason(), "address");
+        assert_eq!(error.hangup_cause().as_str(), "INCOMPATIBLE_DESTINATION");
         assert_eq!(answer_to(&format!("m=audio 2 RTP/AVP 0\r\nc={connection}\r\n")), Err(error), "{connection}");
     }
     let without = Offer::parse("v=0\r\nm=audio 2 RTP/AVP 0\r\n").expect("readable").answer(&params());
     assert_eq!(without, Err(AnswerError::NoAddress));
+}
+
+#[test]
+fn an_offer_with_this_pods_own_address_is_refused() {
+    let own: [SocketAddr; 2] = ["192.0.2.1:16384".parse().expect("one"), "192.0.2.1:16385".parse().expect("another")];
+    let surroundings = Surroundings { own: &own, switch_is_here: false };
+    let answer = |rest: &str| {
+        let offer = Offer::parse(&format!("v=0\r\nc=IN IP4 192.0.2.1\r\n{rest}")).expect("readable");
+        offer.answer(&AnswerParams { surroundings, ..params() }).map(|answer| answer.media)
+    };
+    for (port, remote) in [(16384, own[0]), (16385, own[1])] {
+        let error = answer(&format!("m=audio {port} RTP/AVP 0\r\n")).expect_err("it would talk to itself");
+        assert_eq!(error, AnswerError::UnusableAddress { remote, fault: AddressFault::Own });
+        assert!(error.to_string().contains(&remote.to_string()), "{error}");
+    }
+    let mapped = answer("m=audio 16384 RTP/AVP 0\r\nc=IN IP6 ::ffff:192.0.2.1\r\n");
+    assert!(matches!(mapped, Err(AnswerError::UnusableAddress { fault: AddressFault::Own, .. })), "{mapped:?}");
+    let second = answer("m=audio 16384 RTP/AVP 0\r\nm=audio 4000 RTP/AVP 0\r\n").expect("the other section is good");
+    assert_eq!(second.remote.port(), 4000);
+    let reports = answer("m=audio 4000 RTP/AVP 0\r\na=rtcp:16384\r\n").expect("its RTP is good");
+    assert_eq!(reports.remote_rtcp.port(), 4001, "reports are not sent to ourselves either");
+}
+
+#[test]
+fn loopback_is_taken_from_a_switch_on_this_host_only() {
+    let offer = Offer::parse("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 2 RTP/AVP 0\r\n").expect("readable");
+    assert!(offer.answer(&params()).is_ok());
+    let from_elsewhere = offer.answer(&AnswerParams { surroundings: Surroundings::default(), ..params() });
+    assert!(
+        matches!(from_elsewhere, Err(AnswerError::UnusableAddress { fault: AddressFault::Loopback, .. })),
+        "{from_elsewhere:?}"
+    );
+}
+
+#[test]
+fn an_ipv4_address_written_as_ipv6_is_one() {
+    let media = media_of("m=audio 2000 RTP/AVP 0\r\nc=IN IP6 ::ffff:192.0.2.9\r\n");
+    assert_eq!(media.remote.to_string(), "192.0.2.9:2000");
 }
 
 #[test]

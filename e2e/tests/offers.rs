@@ -1,0 +1,47 @@
+//! Offers that no call can come of are refused, with their reason, before anything is sent anywhere.
+
+use std::net::UdpSocket;
+
+use e2e::{BareCall, PodProcess, Verdict, eventually};
+
+const INCOMPATIBLE: &str = "INCOMPATIBLE_DESTINATION";
+
+fn offer(connection: &str, port: u16) -> String {
+    format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc={connection}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n")
+}
+
+#[tokio::test]
+async fn an_offer_with_the_pods_own_address_or_with_none_of_a_switch_is_refused_with_its_reason() {
+    let pod = PodProcess::builder().set("RTP_WORKERS", 2).start().await;
+    let own: Vec<u16> = pod.rtp_ports().iter().flat_map(|rtp| [*rtp, *rtp + 1]).collect();
+    let mut hostile: Vec<(String, u16, &str)> =
+        own.iter().map(|port| ("IN IP4 127.0.0.1".to_owned(), *port, "this pod's own")).collect();
+    hostile.push(("IN IP6 ::ffff:127.0.0.1".to_owned(), own[0], "this pod's own"));
+    for (address, fault) in [
+        ("IN IP4 0.0.0.0", "unspecified"),
+        ("IN IP4 224.0.0.1", "multicast"),
+        ("IN IP6 ff02::1", "multicast"),
+        ("IN IP4 255.255.255.255", "broadcast"),
+        ("IN IP4 0.1.2.3", "no host"),
+        ("IN IP6 fe80::1", "link-local"),
+    ] {
+        hostile.push((address.to_owned(), 4000, fault));
+    }
+    for (connection, port, fault) in &hostile {
+        let call = BareCall::dial(&pod.esl(), &offer(connection, *port)).await;
+        assert_eq!(call.verdict, Verdict::Refused(INCOMPATIBLE.to_owned()), "{connection} {port}");
+        eventually("a line that says why", async || {
+            pod.log().iter().any(|line| line.contains(fault) && line.contains(&port.to_string())).then_some(())
+        })
+        .await;
+    }
+    let refused = pod.metric("sofia_phone_calls_refused_total{reason=\"address\"}").await;
+    assert_eq!(refused as usize, hostile.len());
+    pod.await_empty().await;
+    assert_eq!(pod.metric("sofia_phone_rtp_packets_sent_total").await, 0.0, "nobody was sent anything");
+
+    // Its neighbour is nobody of ours.
+    let switch = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let good = BareCall::dial(&pod.esl(), &offer("IN IP4 127.0.0.1", switch.local_addr().unwrap().port())).await;
+    assert!(good.answer().contains("m=audio"), "{}", good.answer());
+}
