@@ -2,6 +2,8 @@
 
 use std::net::UdpSocket;
 
+use std::time::Duration;
+
 use e2e::{BareCall, PodProcess, Verdict, eventually};
 
 const INCOMPATIBLE: &str = "INCOMPATIBLE_DESTINATION";
@@ -44,4 +46,18 @@ async fn an_offer_with_the_pods_own_address_or_with_none_of_a_switch_is_refused_
     let switch = UdpSocket::bind("127.0.0.1:0").unwrap();
     let good = BareCall::dial(&pod.esl(), &offer("IN IP4 127.0.0.1", switch.local_addr().unwrap().port())).await;
     assert!(good.answer().contains("m=audio"), "{}", good.answer());
+}
+
+#[tokio::test]
+async fn an_offer_of_rtp_with_feedback_is_answered_in_kind_and_heard() {
+    let pod = PodProcess::start().await;
+    let switch = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = switch.local_addr().unwrap().port();
+    let offer = offer("IN IP4 127.0.0.1", port).replace("RTP/AVP 0", "RTP/AVPF 0") + "a=rtcp-fb:0 nack\r\n";
+    let call = BareCall::dial(&pod.esl(), &offer).await;
+    assert!(call.answer().contains(&format!("m=audio {} RTP/AVPF 0\r\n", pod.rtp_ports()[0])), "{}", call.answer());
+    switch.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut packet = [0; 1_500];
+    let length = switch.recv(&mut packet).expect("the pod sends from the answer on");
+    assert_eq!((length, packet[0] >> 6, packet[1] & 0x7f), (172, 2, 0), "20 ms of PCMU");
 }

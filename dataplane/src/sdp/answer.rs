@@ -83,7 +83,8 @@ pub struct DtmfFormat {
 impl Offer {
     /// Answers the offer: the first audio section that can be taken is, all others are refused with port 0, in order.
     ///
-    /// `a=crypto` in an `RTP/AVP` section is an invitation that an answer may pass over, so that one is taken in plain.
+    /// Plain RTP is taken in either profile, `RTP/AVP` or `RTP/AVPF`. `a=crypto` in such a section is an invitation that an answer may pass
+    /// over, so that one is taken in plain.
     ///
     /// # Errors
     /// Why no section can be taken. Of several reasons the one that comes closest to an answer is given.
@@ -131,7 +132,7 @@ fn accept(section: &MediaDescription, params: &AnswerParams<'_>) -> Result<Negot
         return Err(AnswerError::Disabled);
     }
     match section.protocol.as_str() {
-        "RTP/AVP" => {}
+        "RTP/AVP" | "RTP/AVPF" => {}
         secure if secure.contains("SAVP") => {
             return Err(AnswerError::SrtpOnly { suites: section.crypto_suites.clone() });
         }
@@ -206,7 +207,7 @@ fn write(offer: &Offer, taken: usize, media: &NegotiatedMedia, params: &AnswerPa
         format!("v=0\r\no=sofia-phone {id} 1 IN {family} {ip}\r\ns=sofia-phone\r\nc=IN {family} {ip}\r\nt=0 0\r\n");
     for (index, section) in offer.media.iter().enumerate() {
         if index == taken {
-            write_taken(&mut sdp, media, params.address.port());
+            write_taken(&mut sdp, &section.protocol, media, params.address.port());
         } else {
             line(&mut sdp, format_args!("m={} 0 {} {}", section.kind, section.protocol, section.first_format));
         }
@@ -214,14 +215,15 @@ fn write(offer: &Offer, taken: usize, media: &NegotiatedMedia, params: &AnswerPa
     sdp
 }
 
-fn write_taken(sdp: &mut String, media: &NegotiatedMedia, port: u16) {
+/// The profile is the offer's: an answer may not change it (RFC 4585 §4.1). Feedback messages are never asked for, so none are offered back.
+fn write_taken(sdp: &mut String, profile: &str, media: &NegotiatedMedia, port: u16) {
     let NegotiatedMedia { codec, payload_type, dtmf, comfort_noise, direction, ptime_ms, .. } = media;
     let mut formats = payload_type.to_string();
     for companion in dtmf.map(|dtmf| dtmf.payload_type).into_iter().chain(*comfort_noise) {
         formats.push(' ');
         formats.push_str(&companion.to_string());
     }
-    line(sdp, format_args!("m=audio {port} RTP/AVP {formats}"));
+    line(sdp, format_args!("m=audio {port} {profile} {formats}"));
     line(sdp, format_args!("a=rtpmap:{payload_type} {}/{}", codec.encoding_name(), codec.rtp_clock_hz()));
     if let Some(DtmfFormat { payload_type, clock_hz }) = dtmf {
         line(sdp, format_args!("a=rtpmap:{payload_type} telephone-event/{clock_hz}"));

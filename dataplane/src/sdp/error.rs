@@ -68,8 +68,8 @@ pub enum AnswerError {
         /// The crypto suites offered; empty when the keys come by other means, such as DTLS.
         suites: Vec<String>,
     },
-    /// Audio is offered over something else than `RTP/AVP`.
-    #[error("the offer's transport {protocol} is not supported")]
+    /// Audio is offered over something else than plain RTP: `RTP/AVP` or `RTP/AVPF`.
+    #[error("the offer's transport {protocol} is not supported, expected RTP/AVP or RTP/AVPF")]
     UnsupportedProtocol {
         /// The `m=` line's protocol.
         protocol: String,

@@ -271,8 +271,32 @@ fn of_several_refusals_the_most_telling_is_given() {
     assert_eq!(answer_to("m=video 4 RTP/AVP 31\r\nm=audio 0 RTP/AVP 0\r\n"), Err(AnswerError::Disabled));
     let error = answer_to("m=audio 2 RTP/AVP 3\r\nm=audio 4 RTP/SAVPF 0\r\n");
     assert_eq!(error, Err(AnswerError::NoCommonCodec { offered: vec!["GSM/8000".to_owned()] }));
-    let error = answer_to("m=audio 2 RTP/AVPF 0\r\n");
-    assert_eq!(error, Err(AnswerError::UnsupportedProtocol { protocol: "RTP/AVPF".to_owned() }));
+    for protocol in ["TCP/RTP/AVP", "udptl", "RTP/XAVP"] {
+        let error = answer_to(&format!("m=audio 2 {protocol} 0\r\n"));
+        assert_eq!(error, Err(AnswerError::UnsupportedProtocol { protocol: protocol.to_owned() }));
+    }
+}
+
+#[test]
+fn a_profile_with_feedback_is_answered_in_kind_and_without_any() {
+    let answer = answer_to(
+        "m=audio 2 RTP/AVPF 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=rtcp-fb:* nack\r\na=rtcp-fb:0 trr-int 100\r\n",
+    )
+    .expect("an answer");
+    assert!(answer.sdp.contains("m=audio 16384 RTP/AVPF 0 101\r\n"), "{}", answer.sdp);
+    assert!(!answer.sdp.contains("rtcp-fb"), "{}", answer.sdp);
+    assert_eq!(answer.media.codec, Codec::Pcmu);
+    for secure in ["RTP/SAVPF", "UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP"] {
+        let error = answer_to(&format!("m=audio 2 {secure} 0\r\n"));
+        assert_eq!(error, Err(AnswerError::SrtpOnly { suites: vec![] }), "{secure}");
+    }
+}
+
+#[test]
+fn of_two_profiles_the_first_that_can_be_taken_is_and_each_is_answered_in_its_own() {
+    let answer = answer_to("m=audio 2 RTP/SAVPF 0\r\nm=audio 4 RTP/AVPF 0\r\nm=audio 6 RTP/AVP 0\r\n").expect("an answer");
+    let sections: Vec<_> = answer.sdp.lines().filter(|line| line.starts_with("m=")).collect();
+    assert_eq!(sections, ["m=audio 0 RTP/SAVPF 0", "m=audio 16384 RTP/AVPF 0", "m=audio 0 RTP/AVP 0"]);
 }
 
 #[test]
