@@ -61,3 +61,37 @@ async fn an_offer_of_rtp_with_feedback_is_answered_in_kind_and_heard() {
     let length = switch.recv(&mut packet).expect("the pod sends from the answer on");
     assert_eq!((length, packet[0] >> 6, packet[1] & 0x7f), (172, 2, 0), "20 ms of PCMU");
 }
+
+#[tokio::test]
+async fn keys_at_8_khz_beside_wideband_audio_alone_are_heard() {
+    let pod = PodProcess::start().await;
+    let switch = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = switch.local_addr().unwrap().port();
+    let offer = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 96 101\r\n\
+         a=rtpmap:96 L16/16000\r\na=rtpmap:101 telephone-event/8000\r\n"
+    );
+    let call = BareCall::dial(&pod.esl(), &offer).await;
+    assert!(call.answer().contains("a=rtpmap:101 telephone-event/8000\r\n"), "{}", call.answer());
+    // One press of 9: five reports and two more ends, as RFC 4733 has them, 160 units of its own clock apart.
+    for n in 0..7_u16 {
+        let end = if n < 4 { 10 } else { 0x80 | 10 };
+        let mut packet = vec![0x80, if n == 0 { 0x80 | 101 } else { 101 }];
+        packet.extend_from_slice(&(100 + n).to_be_bytes());
+        packet.extend_from_slice(&8_000_u32.to_be_bytes());
+        packet.extend_from_slice(&7_u32.to_be_bytes());
+        packet.extend_from_slice(&[9, end]);
+        packet.extend_from_slice(&((n + 1).min(5) * 160).to_be_bytes());
+        switch.send_to(&packet, ("127.0.0.1", pod.rtp_ports()[0])).unwrap();
+    }
+    pod.await_metric("sofia_phone_dtmf_received_total", |keys| keys == 1.0).await;
+}
+
+#[tokio::test]
+async fn an_offer_in_which_no_keys_can_come_is_warned_of() {
+    let pod = PodProcess::start().await;
+    let switch = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let _call = BareCall::dial(&pod.esl(), &offer("IN IP4 127.0.0.1", switch.local_addr().unwrap().port())).await;
+    eventually("a warning", async || pod.log().iter().any(|line| line.contains("no telephone-event")).then_some(()))
+        .await;
+}

@@ -97,8 +97,15 @@ impl<'a> Driver<'a> {
             dialed = identity.dialed,
             attempt = identity.attempt,
             codec = media.codec.encoding_name(),
+            keys = media.dtmf.map(|dtmf| format!("telephone-event/{}", dtmf.clock_hz)),
             "a call begins"
         );
+        if media.dtmf.is_none() {
+            tracing::warn!(
+                call = identity.call_id,
+                "the offer has no telephone-event: keys can be neither heard nor sent"
+            );
+        }
         let recorder = calls.parts.records.as_ref().map(|records| journal.recorder(records, now));
         Box::new(Self {
             calls,

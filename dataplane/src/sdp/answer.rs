@@ -19,6 +19,9 @@ use std::net::{IpAddr, SocketAddr};
 /// PCMA as in the offers of FreeSWITCH; the two are equally good.
 pub const WIDEBAND_FIRST: [Codec; 4] = [Codec::L16(SampleRate::Hz16000), Codec::G722, Codec::Pcmu, Codec::Pcma];
 
+/// The clocks that telephone events are offered at, hertz: those of audio.
+const EVENT_CLOCKS: [u32; 5] = [8_000, 16_000, 24_000, 32_000, 48_000];
+
 /// What an answer is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct AnswerParams<'a> {
@@ -55,7 +58,7 @@ pub struct NegotiatedMedia {
     pub remote_rtcp: SocketAddr,
     /// Duration of one packet, milliseconds: 10, 20, … 60.
     pub ptime_ms: u32,
-    /// Telephone events (RFC 4733), when offered at the codec's clock.
+    /// Telephone events (RFC 4733), when offered: at the codec's clock where there are any, else at their own.
     pub dtmf: Option<DtmfFormat>,
     /// The payload type of comfort noise (RFC 3389), when offered at the codec's clock.
     pub comfort_noise: Option<u8>,
@@ -76,7 +79,7 @@ impl NegotiatedMedia {
 pub struct DtmfFormat {
     /// The RTP payload type.
     pub payload_type: u8,
-    /// The clock that durations count in, hertz: the chosen codec's, because events share its timestamps.
+    /// The clock that durations count in, hertz. Timestamps of what is sent are the stream's; of what is received they may be either.
     pub clock_hz: u32,
 }
 
@@ -148,11 +151,20 @@ fn accept(section: &MediaDescription, params: &AnswerParams<'_>) -> Result<Negot
         remote,
         remote_rtcp: remote_rtcp(remote, section.rtcp, &params.surroundings),
         ptime_ms: packet_time_ms(section.ptime_ms, section.max_ptime_ms, codec),
-        dtmf: companion("telephone-event")
-            .map(|format| DtmfFormat { payload_type: format.payload_type, clock_hz: format.clock_hz }),
+        dtmf: choose_events(&section.formats, clock_hz),
         comfort_noise: companion("CN").map(|format| format.payload_type),
         direction: section.effective_direction().mirrored(),
     })
+}
+
+/// How keys are carried: at the codec's clock, as RFC 4733 §2.1 wants it. Some offer wideband audio and keys at 8 kHz alone; a key is known
+/// by its packets having one timestamp, whatever clock that is of, so these are taken at their own clock rather than lost.
+fn choose_events(formats: &[Format], clock_hz: u32) -> Option<DtmfFormat> {
+    let at = |clock_hz| formats.iter().find(|format| format.is("telephone-event", clock_hz));
+    let at_any =
+        || formats.iter().find(|format| EVENT_CLOCKS.into_iter().any(|clock| format.is("telephone-event", clock)));
+    let format = at(clock_hz).or_else(|| at(8_000)).or_else(at_any)?;
+    Some(DtmfFormat { payload_type: format.payload_type, clock_hz: format.clock_hz })
 }
 
 /// The first of our codecs that is offered, and the payload type that the offer gives it.

@@ -112,8 +112,35 @@ fn g722_has_its_events_at_8_khz_because_its_clock_says_so() {
 }
 
 #[test]
-fn events_at_another_clock_only_are_left_out() {
-    let media = media_of("m=audio 2 RTP/AVP 0 100\r\na=rtpmap:100 telephone-event/16000\r\n");
+fn events_at_another_clock_only_are_taken_at_their_own() {
+    let wideband = "a=rtpmap:96 L16/16000\r\n";
+    for (rest, codec, dtmf) in [
+        (format!("m=audio 2 RTP/AVP 96 101\r\n{wideband}a=rtpmap:101 telephone-event/8000\r\n"), L16, (101, 8_000)),
+        (format!("m=audio 2 RTP/AVP 96 0 101\r\n{wideband}a=rtpmap:101 telephone-event/8000\r\n"), L16, (101, 8_000)),
+        ("m=audio 2 RTP/AVP 0 100\r\na=rtpmap:100 telephone-event/16000\r\n".to_owned(), Codec::Pcmu, (100, 16_000)),
+        (
+            format!(
+                "m=audio 2 RTP/AVP 96 99 101\r\n{wideband}a=rtpmap:99 telephone-event/48000\r\na=rtpmap:101 telephone-event/8000\r\n"
+            ),
+            L16,
+            (101, 8_000),
+        ),
+    ] {
+        let answer = answer_to(&rest).expect("an answer");
+        let (payload_type, clock_hz) = dtmf;
+        assert_eq!(
+            (answer.media.codec, answer.media.dtmf),
+            (codec, Some(DtmfFormat { payload_type, clock_hz })),
+            "{rest}"
+        );
+        let line = format!("a=rtpmap:{payload_type} telephone-event/{clock_hz}\r\n");
+        assert!(answer.sdp.contains(&line), "{}", answer.sdp);
+    }
+}
+
+#[test]
+fn events_at_no_clock_of_audio_and_noise_at_another_clock_are_left_out() {
+    let media = media_of("m=audio 2 RTP/AVP 0 100 105\r\na=rtpmap:100 telephone-event/7\r\na=rtpmap:105 CN/16000\r\n");
     assert_eq!((media.dtmf, media.comfort_noise), (None, None));
 }
 
@@ -294,7 +321,8 @@ fn a_profile_with_feedback_is_answered_in_kind_and_without_any() {
 
 #[test]
 fn of_two_profiles_the_first_that_can_be_taken_is_and_each_is_answered_in_its_own() {
-    let answer = answer_to("m=audio 2 RTP/SAVPF 0\r\nm=audio 4 RTP/AVPF 0\r\nm=audio 6 RTP/AVP 0\r\n").expect("an answer");
+    let answer =
+        answer_to("m=audio 2 RTP/SAVPF 0\r\nm=audio 4 RTP/AVPF 0\r\nm=audio 6 RTP/AVP 0\r\n").expect("an answer");
     let sections: Vec<_> = answer.sdp.lines().filter(|line| line.starts_with("m=")).collect();
     assert_eq!(sections, ["m=audio 0 RTP/SAVPF 0", "m=audio 16384 RTP/AVPF 0", "m=audio 0 RTP/AVP 0"]);
 }

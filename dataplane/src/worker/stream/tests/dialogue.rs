@@ -234,3 +234,46 @@ fn keys_are_sent_as_events_in_the_rhythm_of_the_stream() {
         }
     }
 }
+
+/// Wideband audio with keys at 8 kHz alone, as some switches offer it.
+fn keys_at_their_own_clock() -> NegotiatedMedia {
+    let dtmf = Some(DtmfFormat { payload_type: EVENT, clock_hz: 8_000 });
+    NegotiatedMedia { dtmf, ..media(Codec::L16(SampleRate::Hz16000), 20) }
+}
+
+#[test]
+fn keys_at_their_own_clock_are_heard_whichever_clock_their_timestamps_are_of() {
+    let keys = "0123456789*#ABCD5599";
+    let wideband = keys_at_their_own_clock();
+    // Of the events' clock, and of the stream's.
+    for clock_of_timestamps in [Codec::Pcmu, Codec::L16(SampleRate::Hz16000)] {
+        for seed in 0..20 {
+            let mut simulation = Simulation::new(wideband.clone(), StreamMode::Conversation);
+            let far = NegotiatedMedia { codec: clock_of_timestamps, ..wideband.clone() };
+            let packets = far_keys(&far, 0, ms(500), keys);
+            let conditions = Conditions { jitter: ms(30), loss: 0.05, duplicate: 0.05, ..Conditions::default() };
+            let arrivals = deliver(conditions, seed, packets.iter().map(|(at, _)| *at));
+            simulation.arrive(arrivals.iter().map(|arrival| (arrival.at, packets[arrival.index as usize].1.clone())));
+            simulation.run_until(ms(6_000));
+            assert_eq!(simulation.keys(), keys, "{clock_of_timestamps:?}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn keys_at_their_own_clock_are_sent_with_durations_of_it_in_the_rhythm_of_the_stream() {
+    let mut simulation = Simulation::new(keys_at_their_own_clock(), StreamMode::Conversation);
+    simulation.run_until(ms(500));
+    simulation.instruct(Instruction::SendDtmf { digits: "7".to_owned() });
+    simulation.run_until(ms(2_000));
+    simulation.assert_consecutive();
+    let events: Vec<&Sent> = simulation.sent.iter().filter(|packet| packet.payload_type == EVENT).collect();
+    let durations: Vec<u16> = events
+        .iter()
+        .map(|packet| EventReport::from_bytes(packet.payload[..].try_into().expect("four octets")).duration)
+        .collect();
+    assert_eq!(durations, [160, 320, 480, 640, 800, 800, 800], "100 ms at 8 kHz");
+    let ticks = events[0].timestamp.wrapping_sub(SEED.timestamp) / 320;
+    assert_eq!(events[0].at, ms(7) + ms(20) * ticks, "the timestamp is the stream's");
+    assert!(events.iter().all(|packet| packet.timestamp == events[0].timestamp));
+}
