@@ -60,6 +60,23 @@ impl Pod {
     }
 
     async fn with(token: Option<&str>, limits: ServerLimits) -> Self {
+        Self::serving(token, limits, |server, stop| tokio::spawn(server.serve(stop))).await
+    }
+
+    /// On a thread of its own, as a pod has it.
+    async fn apart() -> Self {
+        let serve = |server: AdminServer, stop| {
+            let ended = server.serve_apart(stop).expect("a thread");
+            tokio::spawn(async { ended.await.expect("the server does not panic") })
+        };
+        Self::serving(None, ServerLimits::default(), serve).await
+    }
+
+    async fn serving(
+        token: Option<&str>,
+        limits: ServerLimits,
+        serve: impl FnOnce(AdminServer, CancellationToken) -> tokio::task::JoinHandle<()>,
+    ) -> Self {
         let now = Instant::now();
         let calls = CallLimits {
             max_sessions: 3,
@@ -98,7 +115,7 @@ impl Pod {
         let server = AdminServer::bind(loopback, router(parts), limits).await.expect("loopback has a free port");
         let address = server.local_addr().expect("a bound socket has an address");
         let stop = CancellationToken::new();
-        let server = tokio::spawn(server.serve(stop.clone()));
+        let server = serve(server, stop.clone());
         Self { address, admission, registry, drain, readiness, worker, stop, server }
     }
 
@@ -356,20 +373,72 @@ async fn who_connects_and_says_nothing_is_sent_away() {
     assert!(!String::from_utf8_lossy(&rest).contains("200 OK"));
 }
 
+/// What strangers may send and then stop at; each of them would be waited for as long as the limits allow.
+const HALVES: [&[u8]; 4] = [
+    b"",
+    b"GET /metrics HTTP/1.1\r\nHost: pod\r\nX-Slow: ",
+    b"POST /drain HTTP/1.1\r\nHost: pod\r\nContent-Length: 1000\r\n\r\n{",
+    b"GET /health HTTP/1.1\r\nHost: pod\r\n\r\n",
+];
+
+/// Nothing ends by itself: whoever gets an answer did not wait for that.
+const PATIENT: ServerLimits =
+    ServerLimits { max_connections: 16, header_time: FOR_EVER, connection_time: FOR_EVER, closing_time: FOR_EVER };
+
 #[tokio::test]
-async fn idle_strangers_do_not_keep_probes_out_for_good() {
-    let limits = ServerLimits {
-        max_connections: 2,
-        header_time: Duration::from_millis(100),
-        connection_time: FOR_EVER,
-        ..ServerLimits::default()
-    };
-    let pod = Pod::with(None, limits).await;
+async fn probes_are_answered_whatever_a_crowd_of_strangers_does() {
+    let pod = Pod::with(Some(TOKEN), PATIENT).await;
+    pod.readiness.set_started();
     let mut strangers = Vec::new();
-    for _ in 0..10 {
+    for at in 0..2_000 {
+        let mut stranger = TcpStream::connect(pod.address).await.expect("the server listens");
+        // The server may have had enough of it already.
+        let _ = stranger.write_all(HALVES[at % HALVES.len()]).await;
+        strangers.push(stranger);
+        if at % 250 == 0 {
+            assert_eq!(pod.get("/health").await.status, 200, "after {at}");
+        }
+        // A process has only so many descriptors, and this one holds both ends.
+        if strangers.len() > 300 {
+            strangers.drain(..150);
+        }
+    }
+    for path in ["/health", "/ready", "/metrics", "/status"] {
+        assert_eq!(pod.get(path).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn of_too_many_connections_those_that_are_waited_for_are_closed_and_no_more_are_held_than_allowed() {
+    let pod = Pod::with(None, PATIENT).await;
+    let mut strangers = Vec::new();
+    for _ in 0..PATIENT.max_connections * 3 {
         strangers.push(TcpStream::connect(pod.address).await.expect("the server listens"));
     }
     assert_eq!(pod.get("/health").await.status, 200);
+    // The first come are gone: these reads end, though none of them ever would by its time.
+    let mut rest = Vec::new();
+    for stranger in &mut strangers[..PATIENT.max_connections] {
+        let _ = stranger.read_to_end(&mut rest).await;
+    }
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_apart_answers_while_the_tasks_of_the_process_stand_still() {
+    // One thread for all tasks, and it is blocked: by what does not matter.
+    let pod = Pod::apart().await;
+    let address = pod.address;
+    let probe = std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    });
+    let answer = probe.join().expect("no panic");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test]

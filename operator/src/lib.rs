@@ -20,6 +20,7 @@ pub mod freeswitch;
 pub mod lease;
 pub mod metrics;
 pub mod release;
+mod seats;
 pub mod secret_text;
 pub mod server;
 pub mod telemetry;

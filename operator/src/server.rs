@@ -1,6 +1,6 @@
 //! The operator's plain HTTP: whether it lives, whether it is ready, its figures. Whoever connects, and however slowly:
-//! connections, their number, their length and the wait for a request are bounded, so that probes always get through in
-//! the end.
+//! connections, their number, their length and the wait for a request are bounded, and of too many those that keep it waiting give way, so
+//! that probes get through at once.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,21 +12,22 @@ use axum::extract::State;
 use axum::routing::get;
 use http::{StatusCode, header};
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::Metrics;
+use crate::seats::{Seat, Seats};
 
 /// How long the controller may have work and get nothing done before it counts as stuck: longer than a request to an
 /// API server that hangs.
 const STUCK_AFTER: Duration = Duration::from_secs(600);
-/// Connections at a time; further ones wait in the system's queue.
-const CONNECTIONS: usize = 64;
+/// Connections at a time. For a further one the one that is waited for longest is closed.
+const CONNECTIONS: usize = 256;
 /// Longest wait for the head of a request, idle time between two requests included.
 const HEADER_TIME: Duration = Duration::from_secs(60);
 /// Longest wait for the answers begun when the server stops.
@@ -169,36 +170,38 @@ pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Answers in plain HTTP/1.1 until `stop` is cancelled, then finishes the answers begun.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    serve_each(listener, stop, |stream, stop| converse(stream, router.clone(), stop)).await;
+    serve_each(listener, stop, |stream, seat, stop| converse(stream, router.clone(), seat, stop)).await;
 }
 
 /// Takes connections, a bounded number at a time, until `stop` is cancelled; then waits for those that are open.
 pub(crate) async fn serve_each<F>(
     listener: TcpListener,
     stop: CancellationToken,
-    mut converse: impl FnMut(TcpStream, CancellationToken) -> F,
+    mut converse: impl FnMut(TcpStream, Seat, CancellationToken) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let seats = Seats::new(CONNECTIONS);
     let connections = TaskTracker::new();
     loop {
         let next = async {
-            let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
-            (listener.accept().await, slot)
+            let (stream, peer) = listener.accept().await?;
+            Ok::<_, io::Error>((stream, seats.take(peer.ip().to_canonical()).await))
         };
-        let (accepted, slot) = tokio::select! {
+        let accepted = tokio::select! {
             next = next => next,
             () = stop.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, seat)) => {
                 // Answers are small and whole: waiting for more to send with them only delays them.
                 let _ = stream.set_nodelay(true);
-                let conversation = converse(stream, stop.clone());
+                let conversation = converse(stream, seat.clone(), stop.clone());
                 connections.spawn(async move {
-                    conversation.await;
-                    drop(slot);
+                    tokio::select! {
+                        () = conversation => {}
+                        () = seat.needed() => {}
+                    }
                 });
             }
             Err(error) => {
@@ -215,13 +218,23 @@ pub(crate) async fn serve_each<F>(
 pub(crate) async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
+    seat: Seat,
     stop: CancellationToken,
 ) {
+    let routes = TowerToHyperService::new(router);
+    let answer = service_fn(move |request| {
+        let (answering, answer) = (seat.answering(), routes.call(request));
+        async move {
+            let answer = answer.await;
+            drop(answering);
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), answer);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         // How a connection fails is its client's affair.
@@ -334,6 +347,21 @@ mod tests {
         assert_eq!(status, 200);
         assert!(text.contains("# TYPE sofia_operator_reconciles_total counter"), "{text}");
         assert_eq!(server.get("/debug").await.0, 404);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_of_half_requests_keeps_no_probe_waiting() {
+        let server = running().await;
+        let mut crowd = Vec::new();
+        for _ in 0..CONNECTIONS * 3 {
+            let mut half = TcpStream::connect(server.address).await.expect("a connection");
+            tokio::io::AsyncWriteExt::write_all(&mut half, b"GET /metrics HTTP/1.1\r\nHost:")
+                .await
+                .expect("half a request");
+            crowd.push(half);
+        }
+        let probed = tokio::time::timeout(HEADER_TIME / 2, server.get("/livez"));
+        assert_eq!(probed.await.expect("long before any of them times out").0, 200);
     }
 
     #[tokio::test]

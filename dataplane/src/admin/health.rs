@@ -2,7 +2,7 @@
 //! Kubernetes restarts the pod.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,10 @@ use crate::metrics::WorkerCounters;
 
 /// A media worker beats every few milliseconds; one that was silent for this long does nothing for its calls any more.
 const WORKER_SILENCE: Duration = Duration::from_secs(5);
+
+/// The calls' tasks are looked after every second; where that did not happen for so long, none of them gets on. Long enough for a process
+/// that was stopped, or a machine that was, to come back.
+const TASKS_SILENCE: Duration = Duration::from_secs(30);
 
 type Check = Box<dyn Fn(Instant) -> Result<(), String> + Send + Sync>;
 
@@ -35,6 +39,30 @@ impl ComponentFlag {
     /// Says whether the part works.
     pub fn set(&self, healthy: bool) {
         self.0.store(healthy, Ordering::Release);
+    }
+}
+
+/// A part that has to say again and again that it lives.
+#[derive(Clone)]
+pub struct Heart(Arc<Beats>);
+
+struct Beats {
+    epoch: Instant,
+    last_ms: AtomicU64,
+}
+
+impl Heart {
+    /// Says that the part lives at `now`.
+    pub fn beat(&self, now: Instant) {
+        self.0.last_ms.store(self.milliseconds(now), Ordering::Release);
+    }
+
+    fn silent_for(&self, now: Instant) -> Duration {
+        Duration::from_millis(self.milliseconds(now).saturating_sub(self.0.last_ms.load(Ordering::Acquire)))
+    }
+
+    fn milliseconds(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.0.epoch).as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -95,6 +123,18 @@ impl Health {
         });
     }
 
+    /// Watches the calls' tasks as `tasks`, by a beat that one of them gives every second: what answers probes runs apart from them, and must
+    /// not be alive for them.
+    pub fn watch_tasks(&self, now: Instant) -> Heart {
+        let heart = Heart(Arc::new(Beats { epoch: now, last_ms: AtomicU64::new(0) }));
+        let watched = heart.clone();
+        self.watch("tasks", true, move |now| match watched.silent_for(now) {
+            silence if silence < TASKS_SILENCE => Ok(()),
+            silence => Err(format!("no sign of life for {} s", silence.as_secs())),
+        });
+        heart
+    }
+
     /// Asks every part.
     pub fn report(&self, now: Instant) -> HealthReport {
         let components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,6 +153,18 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tasks_that_nothing_moves_make_the_pod_not_alive_and_a_moment_of_it_does_not() {
+        let health = Health::new();
+        let start = Instant::now();
+        let heart = health.watch_tasks(start);
+        heart.beat(start + Duration::from_secs(100));
+        assert!(health.report(start + Duration::from_secs(110)).alive);
+        let report = health.report(start + Duration::from_secs(131));
+        assert!(!report.alive);
+        assert_eq!(report.components["tasks"].problem.as_deref(), Some("no sign of life for 31 s"));
+    }
 
     #[test]
     fn a_worker_that_hangs_makes_the_pod_not_alive() {

@@ -13,6 +13,7 @@
 mod auth;
 mod error;
 mod health;
+mod seats;
 mod server;
 mod status;
 
@@ -29,7 +30,7 @@ use axum::{Json, Router};
 use serde_json::json;
 
 pub use error::ApiError;
-pub use health::{ComponentFlag, ComponentReport, Health, HealthReport};
+pub use health::{ComponentFlag, ComponentReport, Health, HealthReport, Heart};
 pub use server::{AdminServer, ServerLimits};
 pub use status::{BackendStatus, CircuitStatus};
 

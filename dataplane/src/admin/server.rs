@@ -1,24 +1,27 @@
 //! Serves the routes over TCP with HTTP/1.1. Whoever connects, and however slowly: connections, their number, their length
-//! and the wait for a request are bounded, so that probes always get through in the end.
+//! and the wait for a request are bounded, and of too many those that keep it waiting give way, so that probes get through at once.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::seats::{Seat, Seats};
 
 /// Bounds of the server.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerLimits {
-    /// Connections at a time; further ones wait in the system's queue.
+    /// Connections at a time. For a further one the one that is waited for longest is closed: half a request, an idle one, or one that
+    /// does not take its answer.
     pub max_connections: usize,
     /// Longest wait for the head of a request, idle time between two requests included.
     pub header_time: Duration,
@@ -31,7 +34,7 @@ pub struct ServerLimits {
 impl Default for ServerLimits {
     fn default() -> Self {
         Self {
-            max_connections: 64,
+            max_connections: 256,
             header_time: Duration::from_secs(10),
             connection_time: Duration::from_secs(60),
             closing_time: Duration::from_secs(5),
@@ -68,28 +71,46 @@ impl AdminServer {
         self.listener.local_addr()
     }
 
+    /// Answers on a thread of its own, so that no crowd of calls keeps a probe waiting and no crowd of strangers a call, until `stop` is
+    /// cancelled. What it returns says when the answers begun are finished.
+    ///
+    /// # Errors
+    /// When the thread can't be had.
+    pub fn serve_apart(self, stop: CancellationToken) -> io::Result<oneshot::Receiver<()>> {
+        let (over, ended) = oneshot::channel();
+        let Self { listener, router, limits } = self;
+        let listener = listener.into_std()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("http".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                match TcpListener::from_std(listener) {
+                    Ok(listener) => Self { listener, router, limits }.serve(stop).await,
+                    Err(error) => tracing::error!(%error, "the admin server could not take its port over"),
+                }
+            });
+            let _ = over.send(());
+        })?;
+        Ok(ended)
+    }
+
     /// Answers until `stop` is cancelled, then finishes the answers begun.
     pub async fn serve(self, stop: CancellationToken) {
-        let slots = Arc::new(Semaphore::new(self.limits.max_connections));
+        let seats = Seats::new(self.limits.max_connections);
         let connections = TaskTracker::new();
         let mut failing = false;
         loop {
             let next = async {
-                let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
-                (self.listener.accept().await, slot)
+                let (stream, peer) = self.listener.accept().await?;
+                Ok::<_, io::Error>((stream, seats.take(peer.ip().to_canonical()).await))
             };
-            let (accepted, slot) = tokio::select! {
+            let accepted = tokio::select! {
                 next = next => next,
                 () = stop.cancelled() => break,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, seat)) => {
                     failing = false;
-                    let (router, limits, stop) = (self.router.clone(), self.limits, stop.clone());
-                    connections.spawn(async move {
-                        converse(stream, router, limits, stop).await;
-                        drop(slot);
-                    });
+                    connections.spawn(converse(stream, self.router.clone(), self.limits, seat, stop.clone()));
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
@@ -105,21 +126,34 @@ impl AdminServer {
     }
 }
 
-async fn converse(stream: TcpStream, router: Router, limits: ServerLimits, stop: CancellationToken) {
+async fn converse(stream: TcpStream, router: Router, limits: ServerLimits, seat: Seat, stop: CancellationToken) {
     // Answers are small and whole: waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
+    let routes = TowerToHyperService::new(router);
+    let answer = service_fn(|request| {
+        let (answering, answer) = (seat.answering(), routes.call(request));
+        async move {
+            let answer = answer.await;
+            drop(answering);
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_time)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), answer);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         // How a connection fails is its client's affair.
         _ = connection.as_mut() => return,
+        () = seat.needed() => return,
         () = tokio::time::sleep(limits.connection_time) => {}
         () = stop.cancelled() => {}
     }
     connection.as_mut().graceful_shutdown();
-    let _ = tokio::time::timeout(limits.closing_time, connection).await;
+    tokio::select! {
+        _ = tokio::time::timeout(limits.closing_time, connection) => {}
+        () = seat.needed() => {}
+    }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,9 @@ use crate::worker::{WorkerError, Workers, WorkersConfig};
 const RECORDS: Duration = Duration::from_secs(15);
 /// How often the backend is asked whether it can be reached.
 const BACKEND_CHECK: Duration = Duration::from_secs(10);
+
+/// How often a task shows that tasks get on.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// Why a pod could not start.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +71,7 @@ pub struct Pod {
     esl: SocketAddr,
     health: Option<SocketAddr>,
     stop: CancellationToken,
-    admin: Option<JoinHandle<()>>,
+    admin: Option<oneshot::Receiver<()>>,
 }
 
 /// Runs a pod with a backend of one's own until SIGTERM or SIGINT has drained it.
@@ -156,6 +160,7 @@ impl Pod {
         for (index, counters) in counters.iter().enumerate() {
             health.watch_worker(index, Arc::clone(counters));
         }
+        let heart = health.watch_tasks(now);
         // A backend that is away is no reason to restart the pod, and every call still gets its apology.
         let backend_flag = health.flag("backend", false);
         let admin = match settings.health {
@@ -176,7 +181,7 @@ impl Pod {
                 let server =
                     AdminServer::bind(address, admin::router(parts), ServerLimits::default()).await.map_err(listen)?;
                 let local = server.local_addr().map_err(listen)?;
-                Some((local, tokio::spawn(server.serve(stop.clone()))))
+                Some((local, server.serve_apart(stop.clone()).map_err(listen)?))
             }
         };
 
@@ -200,6 +205,7 @@ impl Pod {
         let watched = lateness::watch(counters, calls.admission().clone(), settings.limits.max_lateness);
         tokio::spawn(stop.clone().run_until_cancelled_owned(watched));
         tokio::spawn(stop.clone().run_until_cancelled_owned(watch_backend(guarded, backend_flag)));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(beat(heart)));
         let drained = tokio::spawn({
             let drain = drain.clone();
             async move { drain.run().await }
@@ -261,6 +267,14 @@ fn new_metrics(settings: &Settings) -> (Arc<Metrics>, Vec<Arc<WorkerCounters>>) 
     let metrics = Metrics::new(counters.clone(), Instant::now());
     metrics.at_scrape(|metrics| metrics.set_log_lines_dropped(telemetry::dropped_lines()));
     (Arc::new(metrics), counters)
+}
+
+/// Shows that tasks get on.
+async fn beat(heart: admin::Heart) {
+    loop {
+        heart.beat(Instant::now());
+        tokio::time::sleep(BEAT).await;
+    }
 }
 
 /// Keeps the health page true about the backend.
