@@ -1,6 +1,7 @@
 //! The admin server over real HTTP on loopback: what probes, Prometheus, the operator and strangers get to see.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +10,7 @@ use sofia_dataplane::admin::{
     AdminParts, AdminServer, BackendStatus, CircuitStatus, ComponentFlag, Health, ServerLimits, router,
 };
 use sofia_dataplane::metrics::{CircuitLevel, Metrics, WorkerCounters};
-use sofia_dataplane::sessions::{Admission, Drain, NewSession, Permit, Readiness, Registry, SessionState};
+use sofia_dataplane::sessions::{Admission, Drain, NewSession, Permit, Readiness, Reading, Registry, SessionState};
 use sofia_dataplane::settings::{CallLimits, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -83,7 +84,9 @@ impl Pod {
             ready_low_water: 1,
             max_sessions_per_caller: None,
             setup_rate_per_second: None,
-            max_lateness: Some(Duration::from_millis(10)),
+            max_lateness: Some(Duration::from_millis(40)),
+            max_missed_percent: 1,
+            max_load_percent: NonZeroU32::new(90),
         };
         let admission = Admission::new(calls, now);
         let registry = Registry::new();
@@ -137,10 +140,12 @@ impl Pod {
         self.request(method, path, &format!("Authorization: Bearer {TOKEN}\r\n")).await
     }
 
-    /// What admission hears of a pod whose packets leave 25 ms late.
+    /// What admission hears of a pod whose packets leave 65 ms late.
     fn turn_late(&self) {
-        for _ in 0..2 {
-            self.admission.observe_lateness(Instant::now(), Duration::from_millis(25));
+        let lateness = Duration::from_millis(65);
+        for _ in 0..3 {
+            self.admission
+                .observe_pace(Instant::now(), Reading { lateness, due: 100, missed: 25, load: 0.5, calls: 2 });
         }
     }
 
@@ -200,7 +205,8 @@ async fn ready_says_why_not_and_comes_back_at_the_low_water_mark() {
     assert_eq!(reason().await, (200, String::new()));
     pod.turn_late();
     assert_eq!(reason().await, (503, "late".to_owned()));
-    assert_eq!(pod.get("/ready").await.json()["lateness_ms"], 25.0);
+    let json = pod.get("/ready").await.json();
+    assert_eq!([&json["lateness_ms"], &json["missed_percent"], &json["load_percent"]], [65.0, 25.0, 50.0]);
     pod.drain.start(Instant::now());
     assert_eq!(reason().await, (503, "draining".to_owned()));
 }
@@ -221,6 +227,9 @@ async fn metrics_are_in_the_text_format_and_up_to_date() {
         "sofia_phone_draining 0",
         "sofia_phone_late 0",
         "sofia_phone_media_lateness_seconds 0",
+        "sofia_phone_media_missed_ratio 0",
+        "sofia_phone_media_load_ratio 0",
+        "sofia_phone_busy 0",
         "sofia_phone_component_health{component=\"media-0\"} 1",
         "sofia_phone_component_health{component=\"backend\"} 0",
         "sofia_phone_circuit_state{stage=\"speak\"} 1",

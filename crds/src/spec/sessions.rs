@@ -28,11 +28,23 @@ pub struct Sessions {
     #[schemars(range(min = 1, max = 10000))]
     pub setup_rate_per_second: Option<u32>,
 
-    /// While one packet in a hundred leaves a pod later than this, it takes no new call: its cores have too little left, however few calls
-    /// it has. Calls that are up are not touched. 0: lateness refuses nobody. Left out: 10.
+    /// What the jitter buffers of callers' telephones hold: a packet that leaves a pod later than this is missed. 0: a pod takes calls as
+    /// long as it has permits, whatever callers miss and however busy its cores are. Left out: 40.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 40))]
+    #[schemars(range(min = 0, max = 200))]
     pub max_lateness_milliseconds: Option<u32>,
+
+    /// While callers miss more of a pod's packets than this, in percent, it takes no new call: its cores have too little left, however few
+    /// calls it has. Calls that are up are not touched. Left out: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 50))]
+    pub max_missed_percent: Option<u32>,
+
+    /// Most that calls may take of a pod's cores, in percent: it takes no call that would need more, before anybody misses anything.
+    /// 0: nothing is foretold. Left out: 90.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_load_percent: Option<u32>,
 }
 
 impl Default for Sessions {
@@ -43,6 +55,8 @@ impl Default for Sessions {
             max_duration_seconds: 1800,
             setup_rate_per_second: None,
             max_lateness_milliseconds: None,
+            max_missed_percent: None,
+            max_load_percent: None,
         }
     }
 }

@@ -94,7 +94,11 @@ fn connect_metrics(parts: &AdminParts) {
         metrics.ready.set(i64::from(readiness.check().is_ok()));
         metrics.draining.set(i64::from(state.draining));
         metrics.late.set(i64::from(state.late));
-        metrics.media_lateness.set(admission.lateness().as_secs_f64());
+        metrics.busy.set(i64::from(state.busy));
+        let pace = admission.pace();
+        metrics.media_lateness.set(pace.lateness.as_secs_f64());
+        metrics.media_missed.set(pace.missed);
+        metrics.media_load.set(pace.load);
         for (name, component) in health.report(Instant::now()).components {
             metrics.set_component_health(&name, component.healthy);
         }
@@ -138,12 +142,15 @@ async fn get_ready(State(parts): State<Arc<AdminParts>>) -> Response {
         Ok(()) => (StatusCode::OK, None),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, Some(reason.as_str())),
     };
+    let pace = parts.admission.pace();
     let body = json!({
         "ready": reason.is_none(),
         "reason": reason,
         "active": state.active,
         "capacity": state.capacity,
-        "lateness_ms": milliseconds(parts.admission.lateness()),
+        "lateness_ms": milliseconds(pace.lateness),
+        "missed_percent": percent(pace.missed),
+        "load_percent": percent(pace.load),
     });
     (code, Json(body)).into_response()
 }
@@ -151,6 +158,11 @@ async fn get_ready(State(parts): State<Arc<AdminParts>>) -> Response {
 /// To the tenth, for people.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e4).round() / 10.0
+}
+
+/// To the tenth, for people.
+fn percent(share: f64) -> f64 {
+    (share * 1e3).round() / 10.0
 }
 
 async fn get_metrics(State(parts): State<Arc<AdminParts>>) -> Response {

@@ -54,7 +54,10 @@ struct Sessions {
     capacity: usize,
     accepting: bool,
     late: bool,
+    busy: bool,
     lateness_ms: f64,
+    missed_percent: f64,
+    load_percent: f64,
     list: Vec<SessionStatus>,
 }
 
@@ -87,6 +90,7 @@ struct DrainStatus {
 pub(super) async fn get_status(State(parts): State<Arc<AdminParts>>) -> Json<Status> {
     let now = Instant::now();
     let admission = parts.admission.state();
+    let pace = parts.admission.pace();
     let not_ready = parts.readiness.check().err();
     Json(Status {
         version: parts.version,
@@ -98,7 +102,10 @@ pub(super) async fn get_status(State(parts): State<Arc<AdminParts>>) -> Json<Sta
             capacity: admission.capacity,
             accepting: admission.accepting,
             late: admission.late,
-            lateness_ms: super::milliseconds(parts.admission.lateness()),
+            busy: admission.busy,
+            lateness_ms: super::milliseconds(pace.lateness),
+            missed_percent: super::percent(pace.missed),
+            load_percent: super::percent(pace.load),
             list: parts.registry.list(now).into_iter().map(SessionStatus::from).collect(),
         },
         backend: (parts.backend)(),

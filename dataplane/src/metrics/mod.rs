@@ -19,6 +19,7 @@ use prometheus::{
 
 pub use labels::{AudioFault, CircuitLevel, RequestPath, TurnStage};
 use process::ProcessFigures;
+pub(crate) use process::cpu_time;
 use worker::WorkerCollector;
 pub use worker::{PACING_BOUNDS_MS, PacingCounts, WorkerCounters};
 
@@ -60,6 +61,12 @@ pub struct Metrics {
     pub draining: IntGauge,
     /// `sofia_phone_late`: 1 while no call is taken because packets leave late.
     pub late: IntGauge,
+    /// `sofia_phone_busy`: 1 while no call is taken because one more would be too much for the cores.
+    pub busy: IntGauge,
+    /// `sofia_phone_media_load_ratio`: how busy the busiest of media workers and cores is.
+    pub media_load: Gauge,
+    /// `sofia_phone_media_missed_ratio`: the share of the packets that callers missed lately.
+    pub media_missed: Gauge,
     /// `sofia_phone_media_lateness_seconds`: how late packets leave, as admission judges it.
     pub media_lateness: Gauge,
     sessions_ended: IntCounterVec,
@@ -136,7 +143,22 @@ impl Metrics {
             accepting: int_gauge(r, "sofia_phone_accepting", "1 while the next call would be taken."),
             ready: int_gauge(r, "sofia_phone_ready", "1 while calls should be sent to the pod."),
             draining: int_gauge(r, "sofia_phone_draining", "1 while the pod drains."),
-            late: int_gauge(r, "sofia_phone_late", "1 while no call is taken because packets leave late."),
+            late: int_gauge(r, "sofia_phone_late", "1 while no call is taken because callers miss packets."),
+            busy: int_gauge(
+                r,
+                "sofia_phone_busy",
+                "1 while no call is taken because one more would be too much for the cores.",
+            ),
+            media_load: gauge(
+                r,
+                "sofia_phone_media_load_ratio",
+                "How busy the busiest of media workers and cores was over the last two seconds, 0 to 1.",
+            ),
+            media_missed: gauge(
+                r,
+                "sofia_phone_media_missed_ratio",
+                "The share of the last five seconds' packets that callers missed, 0 to 1.",
+            ),
             media_lateness: gauge(
                 r,
                 "sofia_phone_media_lateness_seconds",

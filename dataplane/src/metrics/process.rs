@@ -36,7 +36,7 @@ impl ProcessFigures {
 }
 
 /// Processor time of all threads since the process started. To the nanosecond, where `/proc/self/stat` has ticks of 10 ms.
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 

@@ -3,7 +3,7 @@
 #![deny(clippy::disallowed_types)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use prometheus::core::{Collector, Desc};
@@ -12,6 +12,8 @@ use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFam
 /// Upper bounds of the pacing buckets, in milliseconds; beyond the last there is one more bucket.
 pub const PACING_BOUNDS_MS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0];
 
+/// What a jitter buffer behind the pod holds, where nothing else is said.
+const PLAYOUT: Duration = Duration::from_millis(40);
 /// A worker without calls says once a second that it is alive; one that is silent for longer is held up.
 const IDLE_BEAT: Duration = Duration::from_millis(1_100);
 
@@ -37,6 +39,14 @@ pub struct WorkerCounters {
     pub frames_concealed: AtomicU64,
     /// Rounds that took longer than a frame, so that packets left late.
     pub tick_overruns: AtomicU64,
+    /// Packets that left too late for the jitter buffer behind the pod, or not at all.
+    pub packets_missed: AtomicU64,
+    /// Of these the ones that did not leave at all: after a standstill they are left out.
+    pub packets_left_out: AtomicU64,
+    /// Calls that the worker carries.
+    pub calls: AtomicUsize,
+    busy_ns: AtomicU64,
+    playout: Duration,
     pacing: [AtomicU64; PACING_BOUNDS_MS.len() + 1],
     pacing_sum_ns: AtomicU64,
     epoch: Instant,
@@ -62,11 +72,21 @@ impl WorkerCounters {
             send_errors: AtomicU64::new(0),
             frames_concealed: AtomicU64::new(0),
             tick_overruns: AtomicU64::new(0),
+            packets_missed: AtomicU64::new(0),
+            packets_left_out: AtomicU64::new(0),
+            calls: AtomicUsize::new(0),
+            busy_ns: AtomicU64::new(0),
+            playout: PLAYOUT,
             pacing: Default::default(),
             pacing_sum_ns: AtomicU64::new(0),
             epoch: Instant::now(),
             last_beat_ms: AtomicU64::new(0),
         }
+    }
+
+    /// The same for jitter buffers that hold so much.
+    pub fn with_playout(playout: Duration) -> Self {
+        Self { playout, ..Self::new() }
     }
 
     /// Counts one packet by how far from its due time it left.
@@ -76,6 +96,30 @@ impl WorkerCounters {
         self.pacing[bucket].fetch_add(1, Ordering::Relaxed);
         let nanoseconds = u64::try_from(error.as_nanos()).unwrap_or(u64::MAX);
         self.pacing_sum_ns.fetch_add(nanoseconds, Ordering::Relaxed);
+        if error > self.playout {
+            self.packets_missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts packets that are left out because the worker stood still when they were due.
+    pub fn leave_out(&self, packets: u64) {
+        self.packets_missed.fetch_add(packets, Ordering::Relaxed);
+        self.packets_left_out.fetch_add(packets, Ordering::Relaxed);
+    }
+
+    /// Counts time in which the worker had something to do; standing still in the middle of it is part of it.
+    pub fn was_busy(&self, busy: Duration) {
+        self.busy_ns.fetch_add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// All such time since the start.
+    pub fn busy(&self) -> Duration {
+        Duration::from_nanos(self.busy_ns.load(Ordering::Relaxed))
+    }
+
+    /// Whether the worker is behind with a round by more than jitter buffers hold.
+    pub fn is_stalled(&self, now: Instant) -> bool {
+        self.stalled_for(now) > self.playout
     }
 
     /// How late packets left since the start, to be compared with an earlier look.
@@ -115,11 +159,17 @@ impl PacingCounts {
         Self(std::array::from_fn(|bucket| self.0[bucket].saturating_sub(earlier.0[bucket])))
     }
 
+    /// How many packets there are in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
     /// The lateness that the share `quantile` (0 to 1) of the packets does not exceed; within a bucket they are taken for evenly
     /// spread. Zero where there are none, and never more than the last bound.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Duration {
-        let total: u64 = self.0.iter().sum();
+        let total = self.total();
         let rank = total as f64 * quantile;
         let (mut below, mut lower_ms) = (0.0, 0.0);
         for (count, upper_ms) in self.0.iter().zip(PACING_BOUNDS_MS) {
@@ -139,7 +189,7 @@ impl PacingCounts {
 type Count = fn(&WorkerCounters) -> &AtomicU64;
 
 /// Families with one series each.
-const PLAIN: [(&str, &str, Count); 7] = [
+const PLAIN: [(&str, &str, Count); 8] = [
     ("sofia_phone_rtp_packets_received_total", "RTP packets received.", |counters| &counters.packets_received),
     ("sofia_phone_rtp_packets_sent_total", "RTP packets sent.", |counters| &counters.packets_sent),
     ("sofia_phone_rtp_packets_lost_total", "RTP packets that never came.", |counters| &counters.packets_lost),
@@ -150,6 +200,11 @@ const PLAIN: [(&str, &str, Count); 7] = [
     ("sofia_phone_rtp_frames_concealed_total", "Frames made up for missing packets.", |counters| {
         &counters.frames_concealed
     }),
+    (
+        "sofia_phone_rtp_packets_missed_total",
+        "RTP packets that left too late for the callers' jitter buffers, or not at all.",
+        |counters| &counters.packets_missed,
+    ),
     ("sofia_phone_media_overruns_total", "Rounds of media workers that took longer than a frame.", |counters| {
         &counters.tick_overruns
     }),
@@ -292,6 +347,20 @@ mod tests {
         assert!(since.quantile(0.995) > Duration::from_millis(5), "{since:?}");
         counters.observe_pacing(Duration::from_secs(3));
         assert_eq!(counters.pacing().quantile(1.0), Duration::from_millis(50), "the scale ends there");
+    }
+
+    #[test]
+    fn what_leaves_too_late_for_a_jitter_buffer_or_not_at_all_is_missed() {
+        let counters = WorkerCounters::with_playout(Duration::from_millis(60));
+        for ms in [0, 15, 40, 60, 61, 300] {
+            counters.observe_pacing(Duration::from_millis(ms));
+        }
+        counters.leave_out(5);
+        let missed = counters.packets_missed.load(Ordering::Relaxed);
+        assert_eq!((missed, counters.packets_left_out.load(Ordering::Relaxed), counters.pacing().total()), (7, 5, 6));
+        let workers = vec![Arc::new(counters)];
+        let text = Metrics::new(workers, Instant::now()).scrape(Instant::now());
+        assert!(text.contains("sofia_phone_rtp_packets_missed_total 7"), "{text}");
     }
 
     #[test]

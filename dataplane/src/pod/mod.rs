@@ -2,7 +2,7 @@
 //! last call is gone.
 
 mod configure;
-mod lateness;
+mod pace;
 
 use std::io;
 use std::net::SocketAddr;
@@ -202,7 +202,7 @@ impl Pod {
         };
         let calls = Arc::new(Calls::new(configure::calls(&settings), parts));
         tokio::spawn(listener::run(Arc::clone(&calls), listener));
-        let watched = lateness::watch(counters, calls.admission().clone(), settings.limits.max_lateness);
+        let watched = pace::watch(counters, calls.admission().clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(watched));
         tokio::spawn(stop.clone().run_until_cancelled_owned(watch_backend(guarded, backend_flag)));
         tokio::spawn(stop.clone().run_until_cancelled_owned(beat(heart)));
@@ -263,7 +263,9 @@ impl Pod {
 }
 
 fn new_metrics(settings: &Settings) -> (Arc<Metrics>, Vec<Arc<WorkerCounters>>) {
-    let counters: Vec<_> = (0..settings.rtp_workers).map(|_| Arc::new(WorkerCounters::new())).collect();
+    let playout = settings.limits.max_lateness;
+    let counters = || playout.map_or_else(WorkerCounters::new, WorkerCounters::with_playout);
+    let counters: Vec<_> = (0..settings.rtp_workers).map(|_| Arc::new(counters())).collect();
     let metrics = Metrics::new(counters.clone(), Instant::now());
     metrics.at_scrape(|metrics| metrics.set_log_lines_dropped(telemetry::dropped_lines()));
     (Arc::new(metrics), counters)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::lateness::Lateness;
+use super::pace::{Pace, Reading};
 use super::rate::TokenBucket;
 use crate::settings::CallLimits;
 
@@ -27,14 +27,18 @@ pub enum Refusal {
     /// Calls come faster than they may.
     #[error("calls come faster than the pod takes them")]
     RateLimited,
-    /// Packets of the calls in progress leave late.
+    /// Callers miss packets of the calls in progress, because they leave late.
     #[error("the pod does not keep the pace of the calls that it has")]
     Late,
+    /// The cores would not keep the pace of one call more.
+    #[error("one call more would take more of the cores than calls may")]
+    Busy,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 5] = [Self::Full, Self::Draining, Self::CallerLimit, Self::RateLimited, Self::Late];
+    pub const ALL: [Self; 6] =
+        [Self::Full, Self::Draining, Self::CallerLimit, Self::RateLimited, Self::Late, Self::Busy];
 
     /// The reason as a metric's label.
     pub const fn as_str(self) -> &'static str {
@@ -44,6 +48,7 @@ impl Refusal {
             Self::CallerLimit => "caller_limit",
             Self::RateLimited => "rate_limited",
             Self::Late => "late",
+            Self::Busy => "busy",
         }
     }
 }
@@ -63,15 +68,37 @@ pub struct AdmissionState {
     pub accepting: bool,
     /// Whether the pod was full and has not come down to its low-water mark since. Not ready, though it may be accepting.
     pub recovering: bool,
-    /// Whether calls are refused because packets leave late.
+    /// Whether calls are refused because callers miss packets.
     pub late: bool,
+    /// Whether calls are refused because one more would be too much for the cores.
+    pub busy: bool,
+}
+
+/// How well a pod keeps its calls' pace, as it is judged.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PaceFigures {
+    /// How late packets leave.
+    pub lateness: Duration,
+    /// The share of them that callers miss, 0 to 1.
+    pub missed: f64,
+    /// How busy the busiest of workers and cores is, 0 to 1.
+    pub load: f64,
+}
+
+/// What a reading changed; `None`: nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PaceNews {
+    /// Whether calls are refused for what callers miss.
+    pub late: Option<bool>,
+    /// Whether they are for what one more would take.
+    pub busy: Option<bool>,
 }
 
 struct Inner {
     active: usize,
     draining: bool,
     recovering: bool,
-    lateness: Lateness,
+    pace: Pace,
     /// Calls by hash of the caller's number. Never longer than `active`: numbers without calls are removed.
     callers: HashMap<u64, usize>,
     setup_rate: Option<TokenBucket>,
@@ -109,7 +136,7 @@ impl Admission {
             active: 0,
             draining: false,
             recovering: false,
-            lateness: Lateness::new(limits.max_lateness),
+            pace: Pace::new(limits.pace()),
             callers: HashMap::new(),
             setup_rate: limits.setup_rate_per_second.map(|rate| TokenBucket::new(rate, now)),
         };
@@ -137,23 +164,24 @@ impl Admission {
         Ok(Permit { shared: Arc::clone(&self.shared), caller: None })
     }
 
-    /// Hears how late packets left since the last time, but for one in a hundred; every [`super::READING_INTERVAL`]. Says whether
-    /// the pod is late, where that is news.
-    pub fn observe_lateness(&self, now: Instant, reading: Duration) -> Option<bool> {
+    /// Hears what the media workers did since the last time; every [`super::READING_INTERVAL`]. Says what is news of it.
+    pub fn observe_pace(&self, now: Instant, reading: Reading) -> PaceNews {
         let mut inner = self.shared.lock();
-        let before = inner.lateness.is_late();
-        inner.lateness.observe(now, reading);
-        let late = inner.lateness.is_late();
-        if late == before {
-            return None;
+        let active = inner.active;
+        let before = (inner.pace.is_late(), inner.pace.is_busy());
+        inner.pace.observe(now, reading, active);
+        let after = (inner.pace.is_late(), inner.pace.is_busy());
+        if before != after {
+            self.shared.publish(&inner);
         }
-        self.shared.publish(&inner);
-        Some(late)
+        let news = |before: bool, after: bool| (before != after).then_some(after);
+        PaceNews { late: news(before.0, after.0), busy: news(before.1, after.1) }
     }
 
-    /// How late packets leave, as it is judged.
-    pub fn lateness(&self) -> Duration {
-        self.shared.lock().lateness.current()
+    /// How well the calls' pace is kept, as it is judged.
+    pub fn pace(&self) -> PaceFigures {
+        let inner = self.shared.lock();
+        PaceFigures { lateness: inner.pace.lateness(), missed: inner.pace.missed(), load: inner.pace.load() }
     }
 
     /// What holds now.
@@ -198,16 +226,17 @@ impl Shared {
 }
 
 fn describe(inner: &Inner, limits: &CallLimits) -> AdmissionState {
-    let late = inner.lateness.is_late();
+    let (late, busy) = (inner.pace.is_late(), inner.pace.is_busy());
     let open = !inner.draining && inner.active < limits.max_sessions;
     AdmissionState {
         active: inner.active,
         capacity: limits.max_sessions,
         draining: inner.draining,
         open,
-        accepting: open && !late,
+        accepting: open && !late && !busy,
         recovering: inner.recovering,
         late,
+        busy,
     }
 }
 
@@ -222,12 +251,16 @@ impl Permit {
     /// Asks whether a caller may come whom no pod has answered yet.
     ///
     /// # Errors
-    /// [`Refusal::Late`] or [`Refusal::RateLimited`]; only what was taken counts against the set-up rate. The permit is still out then:
+    /// [`Refusal::Late`], [`Refusal::Busy`] or [`Refusal::RateLimited`]; only what was taken counts against the set-up rate. The permit is still out then:
     /// it comes free when it is dropped.
     pub fn admit_new(&self, now: Instant) -> Result<(), Refusal> {
         let mut inner = self.shared.lock();
-        if inner.lateness.is_late() {
+        if inner.pace.is_late() {
             return Err(Refusal::Late);
+        }
+        // Its own permit is out already.
+        if inner.pace.would_be_busy(inner.active - 1) {
+            return Err(Refusal::Busy);
         }
         if inner.setup_rate.as_mut().is_some_and(|bucket| !bucket.try_take(now)) {
             return Err(Refusal::RateLimited);
@@ -295,6 +328,8 @@ mod tests {
             max_sessions_per_caller: None,
             setup_rate_per_second: None,
             max_lateness: None,
+            max_missed_percent: 1,
+            max_load_percent: NonZeroU32::new(90),
         }
     }
 
@@ -418,37 +453,68 @@ mod tests {
                 open: false,
                 accepting: false,
                 recovering: false,
-                late: false
+                late: false,
+                busy: false,
             }
         );
+    }
+
+    /// A quarter of a second of a pod whose calls miss packets, or none, and take so much of its cores.
+    fn reading(missed: u64, load: f64) -> Reading {
+        Reading { lateness: Duration::from_millis(7), due: 100, missed, load, calls: 1 }
     }
 
     #[test]
     fn a_late_pod_refuses_new_calls_alone_until_it_is_in_time_again() {
         let start = Instant::now();
-        let limit = Duration::from_millis(10);
+        let limit = Duration::from_millis(40);
         let admission = Admission::new(CallLimits { max_lateness: Some(limit), ..limits(5, 4) }, start);
         let _call = admission.try_admit().expect("free");
         let mut watch = admission.watch();
         let mut now = start;
-        let mut observe = |reading| {
+        let mut observe = |missed| {
             now += super::super::READING_INTERVAL;
-            admission.observe_lateness(now, reading)
+            admission.observe_pace(now, reading(missed, 0.1))
         };
-        assert_eq!((observe(limit * 2), observe(limit * 2)), (None, Some(true)));
-        assert_eq!(observe(limit * 2), None, "no news");
+        let late = |late| PaceNews { late, busy: None };
+        assert_eq!([observe(30), observe(30), observe(30)], [late(None), late(None), late(Some(true))]);
+        assert_eq!(observe(30), late(None), "no news");
         assert!(watch.has_changed().expect("the sender lives"), "the listener is told");
         let state = *watch.borrow_and_update();
         assert!(state.late && !state.accepting && !state.recovering && state.active == 1, "{state:?}");
         assert!(state.open, "callers of a pod that was lost may come");
         let taken_over = admission.try_admit().expect("free");
         assert_eq!(taken_over.admit_new(start).expect_err("late"), Refusal::Late);
-        assert_eq!(admission.lateness(), limit * 2);
+        assert_eq!(admission.pace().lateness, Duration::from_millis(7));
 
-        let back = (0..20).find_map(|_| observe(Duration::ZERO));
-        assert_eq!(back, Some(false));
+        let back = (0..60).map(|_| observe(0)).find(|news| news.late.is_some());
+        assert_eq!(back, Some(late(Some(false))));
         assert!(watch.has_changed().expect("the sender lives") && watch.borrow_and_update().accepting);
         assert!(taken_over.admit_new(start).is_ok());
+    }
+
+    #[test]
+    fn a_pod_whose_cores_are_taken_refuses_new_calls_before_any_is_late() {
+        let start = Instant::now();
+        let limits = CallLimits { max_lateness: Some(Duration::from_millis(40)), ..limits(100, 90) };
+        let admission = Admission::new(limits, start);
+        let mut permits: Vec<Permit> = (0..10).map(|_| admission.try_admit().expect("free")).collect();
+        // Eight of ten show in the reading: each takes a tenth of the cores.
+        let reading = Reading { calls: 8, ..reading(0, 0.8) };
+        let news = admission.observe_pace(start + super::super::READING_INTERVAL, reading);
+        assert_eq!(news, PaceNews { late: None, busy: Some(true) }, "those that were just taken count");
+        let state = admission.state();
+        assert!(state.busy && !state.late && !state.accepting && state.open, "{state:?}");
+        let more = admission.try_admit().expect("a permit is free");
+        assert_eq!(more.admit_new(start).expect_err("busy"), Refusal::Busy);
+        drop(more);
+        permits.truncate(5);
+        let back = (2..60).find_map(|at| {
+            let now = start + super::super::READING_INTERVAL * at;
+            admission.observe_pace(now, Reading { calls: 5, load: 0.5, ..reading }).busy
+        });
+        assert_eq!(back, Some(false));
+        assert!(admission.try_admit().expect("free").admit_new(start).is_ok());
     }
 
     #[tokio::test]
@@ -497,7 +563,8 @@ mod tests {
                 open: true,
                 accepting: true,
                 recovering: false,
-                late: false
+                late: false,
+                busy: false,
             }
         );
     }

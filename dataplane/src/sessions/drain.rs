@@ -133,6 +133,8 @@ mod tests {
             max_sessions_per_caller: None,
             setup_rate_per_second: None,
             max_lateness: None,
+            max_missed_percent: 1,
+            max_load_percent: None,
         };
         Admission::new(limits, Instant::now())
     }

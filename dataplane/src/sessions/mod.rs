@@ -6,15 +6,15 @@
 
 mod admission;
 mod drain;
-mod lateness;
+mod pace;
 mod rate;
 mod readiness;
 mod registry;
 mod state;
 
-pub use admission::{Admission, AdmissionState, Permit, Refusal};
+pub use admission::{Admission, AdmissionState, PaceFigures, PaceNews, Permit, Refusal};
 pub use drain::{Drain, DrainOutcome};
-pub use lateness::READING_INTERVAL;
+pub use pace::{PaceLimits, READING_INTERVAL, Reading};
 pub use rate::TokenBucket;
 pub use readiness::{NotReady, Readiness};
 pub use registry::{DuplicateSession, NewSession, Registry, SessionGuard, SessionHandle, SessionSnapshot};

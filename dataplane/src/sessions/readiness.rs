@@ -14,8 +14,10 @@ pub enum NotReady {
     Starting,
     /// Full, or was full and has not come down to the low-water mark.
     Full,
-    /// Packets of the calls in progress leave late.
+    /// Callers miss packets of the calls in progress, because they leave late.
     Late,
+    /// The cores would not keep the pace of one call more.
+    Busy,
 }
 
 impl NotReady {
@@ -26,6 +28,7 @@ impl NotReady {
             Self::Starting => "starting",
             Self::Full => "full",
             Self::Late => "late",
+            Self::Busy => "busy",
         }
     }
 }
@@ -63,6 +66,8 @@ impl Readiness {
             Err(NotReady::Full)
         } else if state.late {
             Err(NotReady::Late)
+        } else if state.busy {
+            Err(NotReady::Busy)
         } else {
             Ok(())
         }
@@ -73,8 +78,10 @@ impl Readiness {
 mod tests {
     use super::*;
 
+    use std::num::NonZeroU32;
     use std::time::{Duration, Instant};
 
+    use crate::sessions::Reading;
     use crate::settings::CallLimits;
 
     #[test]
@@ -85,7 +92,9 @@ mod tests {
             ready_low_water: 0,
             max_sessions_per_caller: None,
             setup_rate_per_second: None,
-            max_lateness: Some(Duration::from_millis(10)),
+            max_lateness: Some(Duration::from_millis(40)),
+            max_missed_percent: 1,
+            max_load_percent: NonZeroU32::new(90),
         };
         let admission = Admission::new(limits, now);
         let readiness = Readiness::new(admission.clone());
@@ -99,8 +108,10 @@ mod tests {
         assert_eq!(readiness.check(), Err(NotReady::Full), "a permit is free, but the mark is not reached");
         drop(second);
         assert_eq!(readiness.check(), Ok(()));
-        for _ in 0..2 {
-            admission.observe_lateness(now, Duration::from_millis(30));
+        admission.observe_pace(now, Reading { load: 1.0, calls: 1, ..Reading::default() });
+        assert_eq!(readiness.check(), Err(NotReady::Busy));
+        for _ in 0..3 {
+            admission.observe_pace(now, Reading { due: 100, missed: 10, ..Reading::default() });
         }
         assert_eq!(readiness.check(), Err(NotReady::Late));
         admission.start_draining();

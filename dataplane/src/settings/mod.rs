@@ -353,6 +353,8 @@ fn read_limits(r: &mut Reader) -> CallLimits {
 const TRANSCRIPT: &str = crate::call::TRANSCRIPT;
 /// The libraries beneath say much at debug that tells nothing about calls.
 const DEBUG_FILTER: &str = "debug,h2=info,hyper=info,hyper_util=info,reqwest=info,rustls=info";
+        max_missed_percent: r.count("SOFIA_PHONE_MAX_MISSED_PERCENT"),
+        max_load_percent: NonZeroU32::new(r.count("SOFIA_PHONE_MAX_LOAD_PERCENT")),
 
 fn read_log_filter(r: &mut Reader, debug: bool) -> String {
     let filter = r.custom("SOFIA_PHONE_LOG_LEVEL", |text| {

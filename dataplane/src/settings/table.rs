@@ -161,10 +161,24 @@ pub const VARIABLES: &[Variable] = &[
     variable("SOFIA_PHONE_SETUP_RATE_PER_SECOND", "0", integer(0, 10_000), "New calls taken a second. 0: no limit."),
     variable(
         "SOFIA_PHONE_MAX_LATENESS_MS",
-        "10",
-        integer(0, 40),
-        "While one packet in a hundred leaves later than this, no new call is taken; calls in progress are not touched. 0: lateness \
-         refuses nobody.",
+        "40",
+        integer(0, 200),
+        "What jitter buffers behind the pod hold: a packet that leaves later than this is missed by the caller. 0: neither missed packets \
+         nor load refuse anybody.",
+    ),
+    variable(
+        "SOFIA_PHONE_MAX_MISSED_PERCENT",
+        "1",
+        integer(1, 50),
+        "While callers miss more of the packets than this, over five seconds and again and again, no new call is taken; calls in progress \
+         are not touched.",
+    ),
+    variable(
+        "SOFIA_PHONE_MAX_LOAD_PERCENT",
+        "90",
+        integer(0, 100),
+        "Most that calls may take of the pod's cores, and of a media worker's time: no new call is taken that would need more. 0: nothing is \
+         foretold.",
     ),
     variable("SOFIA_PHONE_SESSION_TIMEOUT", "30", integer(1, 1440), "Longest call, in minutes."),
     variable(

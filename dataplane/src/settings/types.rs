@@ -4,6 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use crate::backend::Secret;
+use crate::sessions::PaceLimits;
 
 /// Where the pod runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,20 @@ pub struct CallLimits {
     pub max_sessions_per_caller: Option<NonZeroUsize>,
     /// New calls a second; `None`: no limit.
     pub setup_rate_per_second: Option<NonZeroU32>,
-    /// While packets leave later than this no call is taken; `None`: lateness refuses nobody.
+    /// What jitter buffers behind the pod hold: a packet that leaves later is missed; `None`: neither that nor load refuses anybody.
     pub max_lateness: Option<Duration>,
+    /// While callers miss more of the packets than this, no call is taken.
+    pub max_missed_percent: u32,
+    /// No call is taken that would need more of the cores than this; `None`: nothing is foretold.
+    pub max_load_percent: Option<NonZeroU32>,
+}
+
+impl CallLimits {
+    /// What admission judges the pod's pace by, if it does.
+    pub fn pace(&self) -> Option<PaceLimits> {
+        self.max_lateness.map(|_| PaceLimits {
+            max_missed: f64::from(self.max_missed_percent) / 100.0,
+            max_load: self.max_load_percent.map(|percent| f64::from(percent.get()) / 100.0),
+        })
+    }
 }

@@ -34,6 +34,8 @@ pub(super) struct Outbound {
     payload: Vec<u8>,
     pub(super) quality: QualityMeter,
     pub(super) packets: u64,
+    /// Packets that were left out after a standstill and that nobody has counted yet.
+    left_out: u32,
 }
 
 impl Outbound {
@@ -62,6 +64,7 @@ impl Outbound {
             payload: Vec::new(),
             quality: QualityMeter::new(leg),
             packets: 0,
+            left_out: 0,
         }
     }
 
@@ -89,6 +92,11 @@ impl Outbound {
         true
     }
 
+    /// Packets that were left out after a standstill, since the last time this was asked.
+    pub(super) fn take_left_out(&mut self) -> u64 {
+        std::mem::take(&mut self.left_out).into()
+    }
+
     /// Queues keys; a leg without telephone-events has no way to carry them.
     pub(super) fn send_dtmf(&mut self, digits: &str) -> bool {
         let Some(dtmf) = &mut self.dtmf else { return false };
@@ -110,6 +118,9 @@ impl Outbound {
         if missed > u128::from(LONGEST_BURST) {
             let missed = u32::try_from(missed).unwrap_or(u32::MAX);
             self.sender.skip(units.wrapping_mul(missed));
+            if self.media.direction.sends() {
+                self.left_out = self.left_out.saturating_add(missed);
+            }
             self.due += self.ptime.saturating_mul(missed);
         }
         let key = self.key();

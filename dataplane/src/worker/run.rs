@@ -81,17 +81,18 @@ impl Runner {
     pub(super) fn run(mut self) {
         loop {
             self.counters.beat();
-            self.wait();
+            let woken = self.wait();
             if !self.take_commands() {
                 return;
             }
             self.receive();
             self.serve();
+            self.counters.was_busy(woken.elapsed());
         }
     }
 
-    /// Sleeps until a stream is due, a command comes or, while there are few streams, a packet.
-    fn wait(&mut self) {
+    /// Sleeps until a stream is due, a command comes or, while there are few streams, a packet. Says when it woke.
+    fn wait(&mut self) -> Instant {
         let now = Instant::now();
         let until = self.wheel.next_due().map_or(IDLE, |due| due.saturating_duration_since(now)).min(IDLE);
         let mut fds = [
@@ -104,6 +105,7 @@ impl Runner {
         if ppoll(&mut fds[..watched], Some(TimeSpec::from_duration(until)), None).is_ok_and(|ready| ready > 0) {
             let _ = self.worker.wake.read();
         }
+        Instant::now()
     }
 
     /// Does all that waits to be done. Says whether to go on.
@@ -119,6 +121,7 @@ impl Runner {
                     self.by_rtcp.insert(stream.remote_rtcp(), key);
                     self.wheel.insert(first, key);
                     self.streams.insert(key, Box::new(stream));
+                    self.counters.calls.store(self.streams.len(), Ordering::Relaxed);
                 }
                 Ok(Command::Instruct { key, instruction }) => {
                     let now = Instant::now();
@@ -146,6 +149,7 @@ impl Runner {
 
     fn remove(&mut self, key: StreamKey) -> Option<Box<Stream>> {
         let mut stream = self.streams.remove(&key)?;
+        self.counters.calls.store(self.streams.len(), Ordering::Relaxed);
         for (addresses, address) in [(&mut self.by_rtp, stream.remote()), (&mut self.by_rtcp, stream.remote_rtcp())] {
             if addresses.get(&address) == Some(&key) {
                 addresses.remove(&address);

@@ -186,6 +186,10 @@ impl Stream {
         let mut sent_for = None;
         if now >= self.outbound.due() {
             sent_for = Some(self.say(now, outbox));
+            let left_out = self.outbound.take_left_out();
+            if left_out > 0 {
+                counters.leave_out(left_out);
+            }
         }
         if now >= self.next_report {
             self.report_by_rtcp(now, reports);

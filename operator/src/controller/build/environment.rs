@@ -87,6 +87,8 @@ impl Environment {
         self.set_some("MAX_LATENESS_MS", sessions.max_lateness_milliseconds);
         self.set("SESSION_TIMEOUT", sessions.max_duration_seconds.div_ceil(60));
         self.set("DRAIN_DEADLINE_SECONDS", context.spec.drain.deadline_seconds);
+        self.set_some("MAX_MISSED_PERCENT", sessions.max_missed_percent);
+        self.set_some("MAX_LOAD_PERCENT", sessions.max_load_percent);
         // Also for an external FreeSWITCH: its context `default` may lead anywhere.
         self.set("TRANSFER_CONTEXT", TRANSFER_CONTEXT);
     }
