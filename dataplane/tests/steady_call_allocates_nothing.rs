@@ -13,7 +13,7 @@ use sofia_dataplane::rtp::RtpSender;
 use sofia_dataplane::sdp::{Direction, NegotiatedMedia};
 use sofia_dataplane::turn::conversation::ClipId;
 use sofia_dataplane::turn::endpointing::EndpointingSettings;
-use sofia_dataplane::worker::{StreamFeeder, StreamMode, StreamSeed, StreamSpec, Workers, WorkersConfig};
+use sofia_dataplane::worker::{InbandKeys, StreamFeeder, StreamMode, StreamSeed, StreamSpec, Workers, WorkersConfig};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -98,6 +98,7 @@ fn allocations(codec: Codec, caller: &[f32], feed: impl FnOnce(&StreamFeeder)) -
         mode: StreamMode::Conversation,
         endpointing: EndpointingSettings::default(),
         voice: VoiceSettings::default(),
+        inband_keys: InbandKeys::Auto,
         jitter_max: Duration::from_millis(60),
         record: false,
         seed: StreamSeed { ssrc: 1, sequence: 1, timestamp: 1 },

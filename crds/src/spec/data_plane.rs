@@ -40,6 +40,9 @@ pub struct DataPlane {
     #[x_kube(validation = Rule::new("self.all(codec, self.exists_one(other, other == codec))").message("name each codec once"))]
     pub codecs: Vec<Codec>,
 
+    /// Whether keys are heard in the sound too, for carriers that send no telephone-events (RFC 4733).
+    pub inband_dtmf: InbandDtmf,
+
     /// Labels that a node must have to run the pods.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "pod::labels_schema")]
@@ -65,6 +68,7 @@ impl Default for DataPlane {
             log_level: LogLevel::default(),
             caller_numbers: CallerNumbers::default(),
             codecs: vec![Codec::L16, Codec::G722, Codec::Pcmu, Codec::Pcma],
+            inband_dtmf: InbandDtmf::default(),
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
             priority_class_name: None,
@@ -96,6 +100,29 @@ pub enum CallerNumbers {
     Masked,
     /// All digits are shown.
     Full,
+}
+
+/// Whether keys are heard in the sound.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InbandDtmf {
+    /// Until a call's first telephone-event.
+    #[default]
+    Auto,
+    /// All the time; a key that comes as both is one.
+    Enabled,
+    /// Never.
+    Disabled,
+}
+
+impl InbandDtmf {
+    /// The word of the data plane's settings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+        }
+    }
 }
 
 /// An audio codec.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use backends::{BackendKind, Backends, CircuitBreaker, MockBackend, RetryPolicy};
 pub use conversation::{BargeIn, BargeInMode, Conversation, Endpointing, Silence, SilenceMode};
-pub use data_plane::{CallerNumbers, Codec, DataPlane, LogLevel};
+pub use data_plane::{CallerNumbers, Codec, DataPlane, InbandDtmf, LogLevel};
 pub use freeswitch::{EslService, EslServiceType, ExternalFreeSwitch, FreeSwitch, Srtp};
 pub use gateway::{Gateway, GatewayTransport, Registration};
 pub use network::{Network, NetworkType, RtpPortRange};

@@ -18,7 +18,7 @@ use crate::record::{MarkKind, StereoRecorder};
 use crate::sessions::{Permit, SessionGuard, SessionState};
 use crate::turn::conversation::{Action, ClipId, Conversation, EndReason, Failure, Input, Mark};
 use crate::turn::state::SavedState;
-use crate::worker::{MediaEvent, StreamHandle, StreamMode, Utterance};
+use crate::worker::{InbandKeys, MediaEvent, StreamHandle, StreamMode, Utterance};
 
 /// How long a call that is to end, or to be handed over, waits for the switch.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -101,9 +101,12 @@ impl<'a> Driver<'a> {
             "a call begins"
         );
         if media.dtmf.is_none() {
+            let heard =
+                if calls.config.inband_keys == InbandKeys::Disabled { "not heard" } else { "heard in the sound only" };
             tracing::warn!(
                 call = identity.call_id,
-                "the offer has no telephone-event: keys can be neither heard nor sent"
+                keys = heard,
+                "the offer has no telephone-event: keys cannot be sent"
             );
         }
         let recorder = calls.parts.records.as_ref().map(|records| journal.recorder(records, now));

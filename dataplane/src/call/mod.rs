@@ -28,7 +28,7 @@ use crate::sessions::{Admission, DuplicateSession, NewSession, Permit, Registry,
 use crate::telemetry::shown_number;
 use crate::turn::conversation::ConversationSettings;
 use crate::turn::endpointing::EndpointingSettings;
-use crate::worker::{MediaEvent, StreamHandle, StreamMode, StreamSeed, StreamSpec, WorkerError, Workers};
+use crate::worker::{InbandKeys, MediaEvent, StreamHandle, StreamMode, StreamSeed, StreamSpec, WorkerError, Workers};
 use connection::Connection;
 use driver::Driver;
 use journal::CallIdentity;
@@ -57,6 +57,7 @@ pub(crate) struct CallsConfig {
     pub(crate) codecs: Vec<Codec>,
     /// The address that answers name; `None`: that of the call's own connection.
     pub(crate) rtp_address: Option<IpAddr>,
+    pub(crate) inband_keys: InbandKeys,
     pub(crate) jitter_max: Duration,
     pub(crate) conversation: ConversationSettings,
     pub(crate) endpointing: EndpointingSettings,
@@ -229,6 +230,7 @@ impl Calls {
             mode,
             endpointing: self.config.endpointing.clone(),
             voice: self.config.voice,
+            inband_keys: self.config.inband_keys,
             jitter_max: self.config.jitter_max,
             record: self.parts.records.is_some(),
             seed: StreamSeed { ssrc: rand::random(), sequence: rand::random(), timestamp: rand::random() },

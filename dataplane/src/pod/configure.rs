@@ -37,6 +37,7 @@ pub(super) fn calls(settings: &Settings) -> CallsConfig {
         },
         codecs: codecs(&settings.codecs),
         rtp_address: settings.rtp_address,
+        inband_keys: settings.inband_keys,
         jitter_max: settings.jitter_max,
         conversation: conversation(settings),
         endpointing: EndpointingSettings {

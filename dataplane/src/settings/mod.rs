@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::backend::Secret;
+pub use crate::worker::InbandKeys;
 pub use error::{SettingsError, SettingsErrors};
 use reader::{PREFIX, Reader};
 pub use table::{VARIABLES, Values, Variable, markdown_table};
@@ -49,6 +50,8 @@ pub struct Settings {
     pub rtp_workers: usize,
     /// Codecs that may be answered, best first, each once, never empty.
     pub codecs: Vec<CodecName>,
+    /// When keys are looked for in the sound.
+    pub inband_keys: InbandKeys,
     /// Longest wait for a late packet.
     pub jitter_max: Duration,
 
@@ -202,6 +205,10 @@ impl Settings {
                 _ => text.parse().ok().filter(|workers| (1..=MAX_WORKERS).contains(workers)),
             }),
             codecs: r.custom("SOFIA_PHONE_CODECS", parse_codecs),
+            inband_keys: r.choice(
+                "SOFIA_PHONE_INBAND_DTMF",
+                &[("auto", InbandKeys::Auto), ("enabled", InbandKeys::Enabled), ("disabled", InbandKeys::Disabled)],
+            ),
             jitter_max: r.milliseconds("SOFIA_PHONE_JITTER_MAX_MS"),
             limits: read_limits(r),
             session_timeout: Duration::from_secs(60 * r.integer("SOFIA_PHONE_SESSION_TIMEOUT")),
@@ -346,6 +353,8 @@ fn read_limits(r: &mut Reader) -> CallLimits {
         max_sessions_per_caller: NonZeroUsize::new(r.count("SOFIA_PHONE_MAX_SESSIONS_PER_CALLER") as usize),
         setup_rate_per_second: NonZeroU32::new(r.count("SOFIA_PHONE_SETUP_RATE_PER_SECOND")),
         max_lateness: Some(r.milliseconds("SOFIA_PHONE_MAX_LATENESS_MS")).filter(|limit| !limit.is_zero()),
+        max_missed_percent: r.count("SOFIA_PHONE_MAX_MISSED_PERCENT"),
+        max_load_percent: NonZeroU32::new(r.count("SOFIA_PHONE_MAX_LOAD_PERCENT")),
     }
 }
 
@@ -353,8 +362,6 @@ fn read_limits(r: &mut Reader) -> CallLimits {
 const TRANSCRIPT: &str = crate::call::TRANSCRIPT;
 /// The libraries beneath say much at debug that tells nothing about calls.
 const DEBUG_FILTER: &str = "debug,h2=info,hyper=info,hyper_util=info,reqwest=info,rustls=info";
-        max_missed_percent: r.count("SOFIA_PHONE_MAX_MISSED_PERCENT"),
-        max_load_percent: NonZeroU32::new(r.count("SOFIA_PHONE_MAX_LOAD_PERCENT")),
 
 fn read_log_filter(r: &mut Reader, debug: bool) -> String {
     let filter = r.custom("SOFIA_PHONE_LOG_LEVEL", |text| {

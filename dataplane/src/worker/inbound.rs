@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::event::MediaEvent;
+use super::keys::{InbandKeys, SoundKeys};
 use crate::audio::{Codec, ComfortNoise, Concealer, Decoder, QualityMeter, Resampler, SampleRate};
 use crate::metrics::WorkerCounters;
+use crate::rtp::dtmf::EventReport;
 use crate::rtp::{
     Arrival, DtmfReceiver, JitterBuffer, JitterSettings, Popped, Pushed, ReceiveQuality, RtpPacket, Source,
 };
@@ -23,6 +25,7 @@ pub(super) struct Inbound {
     pub(super) source: Source,
     jitter: JitterBuffer,
     dtmf: Option<DtmfReceiver>,
+    pub(super) keys: SoundKeys,
     decoder: Decoder,
     concealer: Concealer,
     noise: ComfortNoise,
@@ -45,7 +48,7 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(media: &NegotiatedMedia, latest: Duration, seed: u32, now: Instant) -> Self {
+    pub(super) fn new(media: &NegotiatedMedia, keys: InbandKeys, latest: Duration, seed: u32, now: Instant) -> Self {
         let rate = media.codec.audio_rate();
         let octets_per_unit = match media.codec {
             Codec::L16(_) => 2,
@@ -61,6 +64,7 @@ impl Inbound {
             source: Source::new(media.codec.rtp_clock_hz(), now),
             jitter: JitterBuffer::new(jitter),
             dtmf: media.dtmf.map(|format| DtmfReceiver::new(format.clock_hz)),
+            keys: SoundKeys::new(keys, rate, media.dtmf.is_some()),
             decoder: Decoder::new(media.codec),
             concealer: Concealer::new(rate),
             noise: ComfortNoise::new(u64::from(seed)),
@@ -138,6 +142,9 @@ impl Inbound {
             self.jitter.push_other(&packet);
             if let Some(dtmf) = &mut self.dtmf {
                 dtmf.push(now, &packet);
+                if let Some(key) = EventReport::of_packet(&packet).and_then(EventReport::digit) {
+                    self.keys.event(now, key);
+                }
                 tell_keys(dtmf, now, tell);
             }
             return;
@@ -180,6 +187,7 @@ impl Inbound {
         } else {
             self.leg.extend(self.ready.drain(..wanted));
         }
+        self.keys.hear(now, &self.leg, |digit| tell(MediaEvent::Dtmf { digit }));
         self.engine.clear();
         self.to_engine.process(&self.leg, &mut self.engine);
         self.quality.push(&self.engine);

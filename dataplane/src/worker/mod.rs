@@ -5,6 +5,7 @@
 
 mod event;
 mod inbound;
+mod keys;
 mod outbound;
 mod pacing;
 mod playout;
@@ -32,6 +33,7 @@ use crate::turn::conversation::ClipId;
 
 use event::Instruction;
 pub use event::{MediaEvent, MediaReport, RecordedFrame, StreamMode, StreamSeed, StreamSpec, Utterance};
+pub use keys::InbandKeys;
 use playout::Gauge;
 
 /// Commands that may wait for a worker, which takes them all every millisecond or so.

@@ -71,7 +71,7 @@ impl Stream {
         let outbound = Outbound::new(&spec.media, spec.seed, gauge, first);
         Self {
             ptime,
-            inbound: Inbound::new(&spec.media, spec.jitter_max, spec.seed.ssrc, now),
+            inbound: Inbound::new(&spec.media, spec.inband_keys, spec.jitter_max, spec.seed.ssrc, now),
             due: first,
             voice: VoiceDetector::new(spec.voice),
             endpointer: Endpointer::new(spec.endpointing.clone()),
@@ -230,7 +230,9 @@ impl Stream {
             ..
         } = self;
         capture.push(inbound.engine_frame());
-        voice.push(inbound.engine_frame(), |frame| match endpointer.push(VOICE_FRAME, frame.voiced, *agent_audible) {
+        // Keys are no speech, however loud.
+        let (audible, key) = (*agent_audible, inbound.keys.is_key());
+        voice.push(inbound.engine_frame(), |frame| match endpointer.push(VOICE_FRAME, frame.voiced && !key, audible) {
             None => {}
             Some(EndpointEvent::SpeechStarted { lookback }) => {
                 let pre_roll = spec.endpointing.pre_roll;

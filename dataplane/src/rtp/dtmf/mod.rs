@@ -1,10 +1,12 @@
 //! Telephone events in RTP (RFC 4733): the digits of a telephone's keys, received and sent.
-//! Never listens for tones in the audio.
+//! Never listens for tones in the audio: [`crate::audio::keytones`] does.
 
 mod receiver;
 mod sender;
 #[cfg(test)]
 mod tests;
+
+use super::packet::RtpPacket;
 
 pub use receiver::{DtmfDigit, DtmfReceiver};
 pub use sender::{DtmfError, DtmfPacket, DtmfSender, DtmfTick};
@@ -37,6 +39,11 @@ impl EventReport {
             volume: bytes[1] & 0x3f,
             duration: u16::from_be_bytes([bytes[2], bytes[3]]),
         }
+    }
+
+    /// The first report of a telephone-event packet.
+    pub fn of_packet(packet: &RtpPacket<'_>) -> Option<Self> {
+        packet.payload().first_chunk::<REPORT_LEN>().map(|bytes| Self::from_bytes(*bytes))
     }
 
     /// For the wire; the reserved bit is zero.

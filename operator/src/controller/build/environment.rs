@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::{
 };
 use serde_json::Value;
 use sofia_crds::spec::{
-    BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, LogLevel, OpenAiBackend, RecordAudio,
-    Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat, Switch,
+    BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, InbandDtmf, LogLevel, OpenAiBackend,
+    RecordAudio, Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat, Switch,
 };
 
 use super::{BuildError, metadata::Context, names};
@@ -60,6 +60,8 @@ impl Environment {
         );
         self.set("LOG_CALLER_NUMBERS", data_plane.caller_numbers == CallerNumbers::Full);
         self.set("CODECS", data_plane.codecs.iter().map(|codec: &Codec| codec.name()).collect::<Vec<_>>().join(","));
+        let inband = data_plane.inband_dtmf;
+        self.set_some("INBAND_DTMF", (inband != InbandDtmf::default()).then(|| inband.word()));
         self.variables.push(EnvVar {
             name: variable("POD_NAME"),
             value_from: Some(EnvVarSource {
@@ -85,10 +87,10 @@ impl Environment {
         self.set_some("MAX_SESSIONS_PER_CALLER", sessions.max_per_caller);
         self.set_some("SETUP_RATE_PER_SECOND", sessions.setup_rate_per_second);
         self.set_some("MAX_LATENESS_MS", sessions.max_lateness_milliseconds);
-        self.set("SESSION_TIMEOUT", sessions.max_duration_seconds.div_ceil(60));
-        self.set("DRAIN_DEADLINE_SECONDS", context.spec.drain.deadline_seconds);
         self.set_some("MAX_MISSED_PERCENT", sessions.max_missed_percent);
         self.set_some("MAX_LOAD_PERCENT", sessions.max_load_percent);
+        self.set("SESSION_TIMEOUT", sessions.max_duration_seconds.div_ceil(60));
+        self.set("DRAIN_DEADLINE_SECONDS", context.spec.drain.deadline_seconds);
         // Also for an external FreeSWITCH: its context `default` may lead anywhere.
         self.set("TRANSFER_CONTEXT", TRANSFER_CONTEXT);
     }

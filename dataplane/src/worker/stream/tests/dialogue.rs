@@ -277,3 +277,69 @@ fn keys_at_their_own_clock_are_sent_with_durations_of_it_in_the_rhythm_of_the_st
     assert_eq!(events[0].at, ms(7) + ms(20) * ticks, "the timestamp is the stream's");
     assert!(events.iter().all(|packet| packet.timestamp == events[0].timestamp));
 }
+
+/// Keys as tones in the far end's sound, each 100 ms long with 100 ms behind it.
+fn key_tones(keys: &str) -> Vec<i16> {
+    let rows = [697.0, 770.0, 852.0, 941.0];
+    let columns = [1209.0, 1336.0, 1477.0, 1633.0];
+    let mut samples = Vec::new();
+    for key in keys.chars() {
+        let at = "123A456B789C*0#D".find(key).expect("a key");
+        let wave = |hz: f32, n: u32| (std::f32::consts::TAU * hz * n as f32 / 16_000.0).sin();
+        samples.extend((0..1_600).map(|n| ((wave(rows[at / 4], n) + wave(columns[at % 4], n)) * 6_000.0) as i16));
+        samples.extend(std::iter::repeat_n(0, 1_600));
+    }
+    samples
+}
+
+fn utterances(simulation: &Simulation) -> usize {
+    simulation.told(|event| matches!(event, MediaEvent::Utterance(_)).then_some(())).len()
+}
+
+#[test]
+fn keys_in_the_sound_alone_are_told_once_each_and_are_no_speech() {
+    let keys = "1590*#A22";
+    for codec in [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::L16(SampleRate::Hz16000)] {
+        for dtmf in [None, Some(DtmfFormat { payload_type: EVENT, clock_hz: 8_000 })] {
+            let media = NegotiatedMedia { dtmf, ..media(codec, 20) };
+            let mut simulation = Simulation::new(media.clone(), StreamMode::Conversation);
+            simulation.arrive(far_speech(&media, 0, ms(100), &key_tones(keys)));
+            simulation.run_until(ms(4_000));
+            assert_eq!(simulation.keys(), keys, "{codec:?} {dtmf:?}");
+            let begun = simulation.told(|event| matches!(event, MediaEvent::SpeechStarted { .. }).then_some(()));
+            assert_eq!((begun.len(), utterances(&simulation)), (0, 0), "{codec:?} {dtmf:?}");
+        }
+    }
+}
+
+#[test]
+fn keys_in_the_sound_pass_the_loss_of_packets() {
+    for seed in 0..20 {
+        let media = NegotiatedMedia { dtmf: None, ..media(Codec::Pcmu, 20) };
+        let mut simulation = Simulation::new(media.clone(), StreamMode::Conversation);
+        let packets = far_speech(&media, 0, ms(100), &key_tones("0123456789"));
+        let conditions = Conditions { jitter: ms(20), loss: 0.02, ..Conditions::default() };
+        let arrivals = deliver(conditions, seed, packets.iter().map(|(at, _)| *at));
+        simulation.arrive(arrivals.iter().map(|arrival| (arrival.at, packets[arrival.index as usize].1.clone())));
+        simulation.run_until(ms(4_000));
+        assert_eq!(simulation.keys(), "0123456789", "seed {seed}");
+    }
+}
+
+#[test]
+fn a_key_that_comes_as_tone_and_as_event_is_told_once() {
+    let media = media(Codec::Pcmu, 20);
+    for (tone_from, event_from) in [(100, 100), (100, 160), (160, 100), (100, 250)] {
+        let mut simulation = Simulation::new(media.clone(), StreamMode::Conversation);
+        // The far end counts what it sends on, tones and events by turns: numbers follow the order of arrival.
+        let mut sent = far_speech(&media, 0, ms(tone_from), &key_tones("5"));
+        sent.extend(far_keys(&media, 0, ms(event_from), "5"));
+        sent.sort_by_key(|(at, _)| *at);
+        for (index, (_, packet)) in sent.iter_mut().enumerate() {
+            packet[2..4].copy_from_slice(&FAR_SEQUENCE.wrapping_add(index as u16).to_be_bytes());
+        }
+        simulation.arrive(sent);
+        simulation.run_until(ms(2_000));
+        assert_eq!(simulation.keys(), "5", "{tone_from} {event_from}");
+    }
+}

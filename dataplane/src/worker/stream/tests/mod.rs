@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::super::event::StreamSeed;
+use super::super::keys::InbandKeys;
 use super::*;
 use crate::audio::{Codec, Decoder, Encoder, SampleRate, VoiceSettings};
 use crate::rtp::{RtpHeader, RtpPacket};
@@ -76,6 +77,7 @@ impl Simulation {
             mode,
             endpointing: EndpointingSettings::default(),
             voice: VoiceSettings::default(),
+            inband_keys: InbandKeys::Auto,
             jitter_max: ms(60),
             record: false,
             seed: SEED,
