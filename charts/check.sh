@@ -3,6 +3,8 @@
 # each other. Needs Go. What is built and drawn from modules is kept outside the checkout; nothing is asked of a cluster.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source-path=SCRIPTDIR source=../e2e/apt.sh
+. e2e/apt.sh
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/sofia-phone/charts
 OUT=$(mktemp -d)
 trap 'rm -rf "$OUT"' EXIT
@@ -50,10 +52,8 @@ find_promtool() {
   command -v apt-get > /dev/null || return 1
   say "fetching promtool from Debian's package prometheus"
   fetch() { (cd "$OUT" && apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb "$CACHE/prometheus") > /dev/null 2>&1; }
-  local sudo=""
-  [ "$(id -u)" = 0 ] || sudo="sudo -n"
   # A fresh machine has no lists of packages yet.
-  fetch || { $sudo apt-get update -q > /dev/null 2>&1 && fetch; }
+  fetch || { apt_get update && fetch; }
 }
 
 # Prometheus' operator's kinds are no part of Kubernetes' schemas; `check monitors` reads them with their own types.

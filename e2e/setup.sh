@@ -3,6 +3,8 @@
 # and an independent RTP decoder. Whatever cannot be had is said here, and the tests that need it say `skipped`; with CI set, its lack is an error.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source-path=SCRIPTDIR source=apt.sh
+. e2e/apt.sh
 missing() {
   echo "setup: $1: the tests that need it will say 'skipped'" >&2
   [ -z "${CI:-}" ] || { echo "setup: in CI nothing may be skipped" >&2; exit 1; }
@@ -12,10 +14,8 @@ packages=()
 command -v espeak-ng > /dev/null || packages+=(espeak-ng)
 command -v tshark > /dev/null || packages+=(tshark)
 if [ ${#packages[@]} -gt 0 ]; then
-  sudo=""; [ "$(id -u)" = 0 ] || sudo="sudo -n"
   if command -v apt-get > /dev/null; then
-    { $sudo apt-get update -q && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy --no-install-recommends "${packages[@]}"; } > /dev/null \
-      || missing "could not install ${packages[*]} with apt-get"
+    apt_install "${packages[@]}" || missing "could not install ${packages[*]} with apt-get"
   else
     missing "no ${packages[*]} here, and no apt-get to install them"
   fi
