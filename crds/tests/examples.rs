@@ -83,7 +83,8 @@ fn an_empty_spec_runs_freeswitch_and_a_mock_backend() {
     assert_eq!(spec.scaling.mode, ScalingMode::Operator);
     assert_eq!((spec.scaling.replicas, spec.scaling.min_replicas, spec.scaling.max_replicas), (2, 2, 10));
     assert_eq!((spec.sessions.max_per_pod, spec.target_sessions_per_pod()), (100, 70));
-    assert_eq!((spec.drain.deadline_seconds, spec.drain.grace_period_seconds()), (600, 660));
+    assert_eq!((spec.drain.deadline_seconds, spec.drain.grace_period_seconds()), (540, 600));
+    assert_eq!(spec.drain.max_evicted_percent, 25);
 }
 
 #[test]

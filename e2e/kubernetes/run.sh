@@ -128,7 +128,7 @@ if [ $# -gt 0 ]; then
 else
   # Each has a namespace of its own, and most of their time is waiting. But some listen for gaps of milliseconds, and some take away
   # the operator or the API server from everybody.
-  listening=(pod_killed rollout) disturbing=(operator_killed upgrade)
+  listening=(pod_killed rollout) disturbing=(operator_killed uninstalled upgrade)
   others=("${listening[@]}" "${disturbing[@]}")
   scenarios --test-threads=10 --show-output "${others[@]/#/--skip=}"
   scenarios --test-threads=4 --show-output "${listening[@]}"

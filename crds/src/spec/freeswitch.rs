@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     gateway::Gateway,
-    network::{Network, RtpPortRange},
+    network::{Network, NetworkType, RtpPortRange},
     pod::{self, SecretKeyRef, SecretRef},
 };
 
@@ -96,6 +96,30 @@ pub struct FreeSwitch {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "pod::tolerations_schema")]
     pub tolerations: Vec<Toleration>,
+
+    /// When Karpenter and the Cluster Autoscaler may take a node with FreeSWITCH on it away. Left out: WhenIdle; Never with
+    /// network type HostNetwork, where callers come in at that node's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_removal: Option<NodeRemoval>,
+}
+
+impl FreeSwitch {
+    /// When node autoscalers may take its node: what the spec says, else what the network allows.
+    pub fn node_removal(&self) -> NodeRemoval {
+        self.node_removal.unwrap_or(match self.network.r#type {
+            NetworkType::HostNetwork => NodeRemoval::Never,
+            NetworkType::LoadBalancer | NetworkType::ClusterIP => NodeRemoval::WhenIdle,
+        })
+    }
+}
+
+/// When node autoscalers may take a node with FreeSWITCH on it away.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeRemoval {
+    /// When the trunk has had no call for ten minutes. A call that comes all the same has until the drain deadline to end.
+    WhenIdle,
+    /// Not at all.
+    Never,
 }
 
 impl Default for FreeSwitch {
@@ -113,6 +137,7 @@ impl Default for FreeSwitch {
             resources: None,
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
+            node_removal: None,
         }
     }
 }

@@ -18,7 +18,7 @@ use kube::{
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
-use super::{apply::Failure, build::labels, status::Problem, stores::TrunkKey};
+use super::{apply::Failure, build::labels, guard::Mark, status::Problem, stores::TrunkKey};
 use crate::{
     fleet::{
         scrape::{PodFigures, Scraper},
@@ -60,6 +60,8 @@ impl Pods for Scraper {
 #[derive(Clone, Debug, Default)]
 pub struct Written {
     pods: HashMap<String, Marks>,
+    /// What FreeSWITCH's pods were made to say.
+    said: HashMap<String, (Mark, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +76,7 @@ impl Written {
     /// not: they count once the watch shows them, since then Kubernetes' own controllers have had the chance to see them too.
     pub fn overlay(&mut self, pods: &mut [Arc<Pod>]) {
         self.pods.retain(|_, marks| marks.at.elapsed() < WATCH_LAG);
+        self.said.retain(|_, (_, at)| at.elapsed() < WATCH_LAG);
         for pod in pods {
             let marks = pod.metadata.uid.as_ref().and_then(|uid| self.pods.get(uid));
             let Some(since) = marks.and_then(|marks| marks.draining_since) else { continue };
@@ -85,6 +88,17 @@ impl Written {
 
     fn is_marked(&self, pod: &Pod) -> bool {
         pod.metadata.uid.as_ref().and_then(|uid| self.pods.get(uid)).is_some_and(|marks| marks.marked)
+    }
+
+    fn forget_mark(&mut self, pod: &Pod) {
+        if let Some(marks) = pod.metadata.uid.as_ref().and_then(|uid| self.pods.get_mut(uid)) {
+            marks.marked = false;
+        }
+    }
+
+    fn says(&self, pod: &Pod, mark: Mark) -> bool {
+        let said = pod.metadata.uid.as_ref().and_then(|uid| self.said.get(uid));
+        said.is_some_and(|(said, _)| *said == mark)
     }
 
     fn note(&mut self, pod: &Pod, draining_since: Option<Timestamp>, marked: bool) {
@@ -114,7 +128,7 @@ pub struct Fleet<'a> {
     pub client: &'a Client,
     /// The trunk.
     pub trunk: &'a TrunkKey,
-    /// Its data-plane pods.
+    /// Its pods, of one part.
     pub all: &'a [Arc<Pod>],
     /// How they are spoken to.
     pub pods: &'a dyn Pods,
@@ -127,6 +141,8 @@ pub struct Acted {
     pub began: Vec<String>,
     /// Pods that were marked as drained now.
     pub marked: Vec<String>,
+    /// Pods whose mark was changed otherwise: taken off, or what node autoscalers read.
+    pub changed: Vec<String>,
     /// Pods that were deleted now.
     pub deleted: Vec<String>,
     /// Why it could not be finished.
@@ -153,6 +169,43 @@ impl Fleet<'_> {
                 written.note(pod, None, true);
                 info!(trunk = %self.trunk, pod = %name, "drained; marked to go first");
                 acted.marked.push(name);
+            }
+        }
+        acted
+    }
+
+    /// Takes the mark off pods that have calls again, so that neither the replicas nor evictions treat them as empty.
+    pub async fn unmark(&self, names: &[String], written: &mut Written) -> Acted {
+        let mut acted = Acted::default();
+        for pod in self.named(names) {
+            let name = pod.name_any();
+            let patch = json!({ "metadata": {
+                "uid": pod.metadata.uid,
+                "labels": { labels::DRAINED: null },
+                "annotations": { labels::POD_DELETION_COST: null },
+            } });
+            if self.patch(&name, patch, &mut acted).await {
+                written.forget_mark(pod);
+                info!(trunk = %self.trunk, pod = %name, "has calls again; no longer marked to go first");
+                acted.changed.push(name);
+            }
+        }
+        acted
+    }
+
+    /// Has all pods that Kubernetes is not ending tell node autoscalers whether their nodes may be taken away.
+    pub async fn say(&self, mark: Mark, written: &mut Written) -> Acted {
+        let mut acted = Acted::default();
+        for pod in self.all.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+            let name = pod.name_any();
+            if mark.is_on(pod) || written.says(pod, mark) {
+                continue;
+            }
+            let patch = json!({ "metadata": { "uid": pod.metadata.uid, "annotations": mark.annotations() } });
+            if self.patch(&name, patch, &mut acted).await {
+                written.said.insert(pod.uid().unwrap_or_default(), (mark, Instant::now()));
+                debug!(trunk = %self.trunk, pod = %name, ?mark, "tells node autoscalers");
+                acted.changed.push(name);
             }
         }
         acted
@@ -231,9 +284,10 @@ impl Acted {
 
     /// Adds what further acting came to.
     pub fn extend(&mut self, other: Self) {
-        let Self { began, marked, deleted, problem, waiting } = other;
+        let Self { began, marked, changed, deleted, problem, waiting } = other;
         self.began.extend(began);
         self.marked.extend(marked);
+        self.changed.extend(changed);
         self.deleted.extend(deleted);
         self.problem = self.problem.take().or(problem);
         self.waiting |= waiting;
@@ -241,6 +295,7 @@ impl Acted {
 
     /// Whether anything was written.
     pub fn wrote(&self) -> bool {
-        !(self.began.is_empty() && self.marked.is_empty() && self.deleted.is_empty())
+        let Self { began, marked, changed, deleted, problem: _, waiting: _ } = self;
+        ![began, marked, changed, deleted].iter().all(|names| names.is_empty())
     }
 }

@@ -54,6 +54,8 @@ pub struct BuiltFrom {
     /// What it refers to: the same as long as nothing of it has changed.
     referenced: Arc<Referenced>,
     data_plane_replicas: u32,
+    data_plane_serving: u32,
+    crowded: bool,
     load_balancer_address: Option<String>,
 }
 
@@ -61,20 +63,33 @@ impl BuiltFrom {
     /// Takes down what `inputs` are; `referenced` is what they refer to, where it is kept.
     pub fn of(inputs: &Inputs<'_>, referenced: &Arc<Referenced>) -> Self {
         // Each of them is compared, or the same for the life of the process: the release, and which kinds the cluster knows.
-        let Inputs { trunk, referenced: _, release: _, data_plane_replicas, pod_monitors: _, load_balancer_address } =
-            inputs;
+        let Inputs {
+            trunk,
+            referenced: _,
+            release: _,
+            data_plane_replicas,
+            data_plane_serving,
+            crowded,
+            pod_monitors: _,
+            load_balancer_address,
+        } = inputs;
         Self {
             generation: trunk.metadata.generation,
             referenced: Arc::clone(referenced),
             data_plane_replicas: *data_plane_replicas,
+            data_plane_serving: *data_plane_serving,
+            crowded: *crowded,
             load_balancer_address: load_balancer_address.map(str::to_owned),
         }
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        let Self { generation, referenced, data_plane_replicas, load_balancer_address } = self;
+        let Self { generation, referenced, data_plane_replicas, data_plane_serving, crowded, load_balancer_address } =
+            self;
         *generation == other.generation
             && *data_plane_replicas == other.data_plane_replicas
+            && *data_plane_serving == other.data_plane_serving
+            && *crowded == other.crowded
             && *load_balancer_address == other.load_balancer_address
             && Arc::ptr_eq(referenced, &other.referenced)
     }

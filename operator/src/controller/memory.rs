@@ -13,7 +13,7 @@ use std::{
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::LoadBalancerStatus};
 use sofia_crds::{VoiceTrunkStatus, validate};
 
-use super::{act::Written, apply::Seen, dereference::Referenced, status::Problem, stores::TrunkKey};
+use super::{act::Written, apply::Seen, dereference::Referenced, guard::Guard, status::Problem, stores::TrunkKey};
 use crate::fleet::decide;
 
 /// What is remembered of one trunk.
@@ -31,6 +31,8 @@ pub struct Memory {
     pub checked: Option<Checked>,
     /// What it refers to.
     pub referenced: Option<Read>,
+    /// Of its calls, for FreeSWITCH's nodes.
+    pub guard: Guard,
     /// What its status was last set to.
     pub reported: Option<Reported>,
     /// Its data plane's Deployment as the API server answered when it was last written, until the watch shows that too.

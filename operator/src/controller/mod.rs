@@ -10,6 +10,7 @@
 //! | the objects | [`build`] |
 //! | why nothing is written when nothing changed | [`apply`], [`compare`] |
 //! | draining, marking | [`act`] |
+//! | whether node autoscalers may take FreeSWITCH's node | [`guard`] |
 //! | the status, and when it is written | [`status`], [`report`] |
 //! | events | [`events`] |
 
@@ -19,6 +20,7 @@ pub mod build;
 pub mod compare;
 pub mod dereference;
 pub mod events;
+pub mod guard;
 pub mod memory;
 pub mod observe;
 pub mod reconcile;

@@ -140,6 +140,8 @@ async fn whole(context: &Context, key: &TrunkKey, trunk: &VoiceTrunk, memory: &m
             referenced: referenced.as_ref(),
             release: &context.release,
             data_plane_replicas: decision.replicas,
+            data_plane_serving: decision.serving,
+            crowded: decision.crowded,
             pod_monitors: context.stores.owned.contains_key(&Kind::PodMonitor),
             load_balancer_address: address,
         };
@@ -152,6 +154,16 @@ async fn whole(context: &Context, key: &TrunkKey, trunk: &VoiceTrunk, memory: &m
             .filter(|(_, left)| *left != Some(0))
             .collect();
         problem = problem.or(carried.applied.problem.take()).or(carried.acted.problem.take());
+    }
+    if let Switch::Managed(free_switch) = trunk.spec.switch() {
+        let calls = calls(&surroundings.data_plane_pods, &figures);
+        if let Some(mark) = memory.guard.look(free_switch.node_removal(), calls, now) {
+            let all = &surroundings.free_switch_pods;
+            let pods = Fleet { client: &context.client, trunk: key, all, pods: &*context.pods };
+            let said = pods.say(mark, &mut memory.written).await;
+            problem = problem.or_else(|| said.problem.clone());
+            carried.acted.extend(said);
+        }
     }
     let facts = |pods: &[Arc<Pod>]| facts(pods, &figures);
     let data_plane_facts = facts(&surroundings.data_plane_pods);
@@ -191,6 +203,12 @@ async fn ask(context: &Context, pods: &[Arc<Pod>]) -> BTreeMap<String, PodFigure
     let asked = pods.iter().filter(|pod| view::address(pod).is_some()).count();
     (figures.len()..asked).for_each(|_| context.observe.scrape_failed());
     figures
+}
+
+/// Calls in progress, if every pod that can be asked told its own.
+fn calls(pods: &[Arc<Pod>], figures: &BTreeMap<String, PodFigures>) -> Option<u32> {
+    let mut asked = pods.iter().filter(|pod| view::address(pod).is_some());
+    asked.try_fold(0_u32, |sum, pod| Some(sum.saturating_add(figures.get(&pod.name_any())?.active)))
 }
 
 fn facts(pods: &[Arc<Pod>], figures: &BTreeMap<String, PodFigures>) -> Vec<PodFacts> {
@@ -293,7 +311,10 @@ async fn carry_out(
     memory: &mut Memory,
 ) -> Carried {
     let fleet = Fleet { client: &context.client, trunk: key, all: &surroundings.data_plane_pods, pods: &*context.pods };
-    let mut acted = fleet.mark(&decision.mark, &mut memory.written).await;
+    // By name each, so that nothing that is decided is left undone.
+    let Decision { replicas: _, serving: _, crowded: _, drain, mark, unmark, delete } = decision;
+    let mut acted = fleet.unmark(unmark, &mut memory.written).await;
+    acted.extend(fleet.mark(mark, &mut memory.written).await);
     let token = &inputs.referenced.admin_token;
     let target = Target { client: &context.client, stores: &context.stores, trunk: key, uid: &memory.uid, key: token };
     let referenced = memory.referenced.as_ref().and_then(|read| read.referenced.as_ref());
@@ -319,8 +340,8 @@ async fn carry_out(
             info!(trunk = %key, before, after, serving = decision.serving, "the data plane's replicas were changed");
         }
     }
-    acted.extend(fleet.drain(&decision.drain, now, token, &mut memory.written).await);
-    acted.extend(fleet.delete(&decision.delete).await);
+    acted.extend(fleet.drain(drain, now, token, &mut memory.written).await);
+    acted.extend(fleet.delete(delete).await);
     done.began.clone_from(&acted.began);
     Carried { applied, acted, done, serving: decision.serving }
 }

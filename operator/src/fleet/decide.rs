@@ -26,6 +26,10 @@ use super::{leaving, removal};
 /// start or to be found not ready, and than any cache lags.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(45);
 
+/// How long after a pod last refused calls the fleet counts as crowded: so long that one that is full now and then does not make the
+/// budget change with each call.
+const CROWDED: SignedDuration = SignedDuration::from_mins(10);
+
 /// How far a pod has come, in the order in which a ReplicaSet deletes; see [`removal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
@@ -125,6 +129,8 @@ pub struct Decision {
     pub unmark: Vec<String>,
     /// Marked pods that shall be deleted by name, because lowering the replicas would take others.
     pub delete: Vec<String>,
+    /// Whether pods have been full, or late, lately: some that are not ready have calls then, and are not let go together.
+    pub crowded: bool,
 }
 
 /// What is remembered between the decisions about one fleet. Lost with the operator's leadership, which only delays what takes
@@ -139,6 +145,8 @@ pub struct Memory {
     blocked: Option<Timestamp>,
     /// Since when the Deployment has had fewer pods than replicas.
     short: Option<Timestamp>,
+    /// When a pod that serves last refused calls.
+    refused: Option<Timestamp>,
 }
 
 /// Decides.
@@ -174,6 +182,10 @@ pub fn decide(view: &FleetView, memory: &mut Memory) -> Decision {
         pod.draining_since.is_none() || pod.running && pod.figures.is_none_or(|figures| !figures.draining)
     });
     let busy = live.iter().filter(|pod| removal::is_marked_in_vain(pod, view));
+    let refuses = |pod: &&PodView| pod.figures.is_some_and(|figures| !figures.accepting && !figures.draining);
+    if live.iter().any(refuses) {
+        memory.refused = Some(view.now);
+    }
     let ready_to_mark = draining.iter().filter(|pod| !pod.marked && removal::may_go(pod, view));
     Decision {
         replicas,
@@ -182,6 +194,7 @@ pub fn decide(view: &FleetView, memory: &mut Memory) -> Decision {
         mark: names(ready_to_mark),
         unmark: names(busy),
         delete: removal.by_name,
+        crowded: memory.refused.is_some_and(|last| view.now.duration_since(last) < CROWDED),
     }
 }
 

@@ -3,8 +3,8 @@
 //!
 //! Where the cluster has no room for replacements, they are not waited for, as long as the pods that stay can take the calls
 //! there are. The last of them are kept: were every node cordoned, draining all pods would turn every caller away, while the pods
-//! themselves run on well. An eviction of those is refused by the disruption budget until there is a place for them, as for any
-//! other single pod that must not fail.
+//! themselves run on well. The disruption budget holds the last of several too, until there is a place for them (see
+//! [`super::eviction`]). Pods that somebody evicts before, as far as it lets them go, drain by themselves as they end.
 
 use std::collections::BTreeMap;
 

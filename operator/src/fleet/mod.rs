@@ -6,12 +6,14 @@
 //! | how many pods the calls ask for | [`wish`] |
 //! | why a number that jitters moves no pod | [`stabilize`] |
 //! | pods on nodes that are going away | [`leaving`] |
+//! | how many pods may be evicted at a time | [`eviction`] |
 //! | which pods the replicas may be lowered by | [`removal`] |
 //! | what is known of the fleet, from Kubernetes' objects | [`view`] |
 //! | the pods' own figures, and telling them to drain | [`scrape`] |
 //! | a day of calls against a model of Kubernetes | [`simulation`] |
 
 pub mod decide;
+pub mod eviction;
 pub mod leaving;
 pub mod removal;
 pub mod scrape;

@@ -28,6 +28,7 @@ struct Story {
     rollouts: Vec<usize>,
     /// Nodes that are cordoned from a step on, for so many steps.
     cordons: Vec<(usize, usize, usize)>,
+    max_evicted_percent: u32,
     seed: u64,
 }
 
@@ -40,6 +41,7 @@ impl Story {
             scale_up_stabilization: SignedDuration::from_secs(self.up_seconds),
             scale_down_stabilization: SignedDuration::from_secs(self.down_seconds),
             drain_deadline: SignedDuration::from_mins(DEADLINE_MINUTES as i64),
+            max_evicted_percent: self.max_evicted_percent,
         };
         Trunk {
             plan,
@@ -77,11 +79,10 @@ fn wishes() -> impl Strategy<Value = Wish> {
 
 fn chances() -> impl Strategy<Value = Chance> {
     let chance = || prop_oneof![2 => Just(0.0), 1 => 0.0..0.3];
-    (chance(), chance(), prop_oneof![Just(0.0), Just(0.01)]).prop_map(|(silent_pod, failed_action, restart)| Chance {
-        silent_pod,
-        failed_action,
-        restart,
-    })
+    let evictions = prop_oneof![Just(0.0), Just(0.05), Just(0.5)];
+    (chance(), chance(), prop_oneof![Just(0.0), Just(0.01)], evictions).prop_map(
+        |(silent_pod, failed_action, restart, eviction)| Chance { silent_pod, failed_action, restart, eviction },
+    )
 }
 
 fn stories() -> impl Strategy<Value = Story> {
@@ -97,20 +98,23 @@ fn stories() -> impl Strategy<Value = Story> {
         chances(),
         room,
         rollouts,
-        cordons,
+        (cordons, prop_oneof![3 => Just(25_u32), 1 => 0..=100_u32]),
         any::<u64>(),
     )
-        .prop_map(|(wish, up_seconds, down_seconds, loads, chance, node_room, rollouts, cordons, seed)| Story {
-            wish,
-            up_seconds,
-            down_seconds,
-            loads,
-            chance,
-            node_room,
-            rollouts,
-            cordons,
-            seed,
-        })
+        .prop_map(
+            |(wish, up_seconds, down_seconds, loads, chance, node_room, rollouts, (cordons, percent), seed)| Story {
+                wish,
+                up_seconds,
+                down_seconds,
+                loads,
+                chance,
+                node_room,
+                rollouts,
+                cordons,
+                max_evicted_percent: percent,
+                seed,
+            },
+        )
 }
 
 /// Nothing goes wrong, nothing but the load changes.
@@ -124,6 +128,7 @@ fn calm(wish: Wish, load: f64, seed: u64) -> Story {
         node_room: 100,
         rollouts: Vec::new(),
         cordons: Vec::new(),
+        max_evicted_percent: 25,
         seed,
     }
 }

@@ -141,3 +141,95 @@ async fn replicas_that_somebody_lowered_by_hand_are_put_back() {
     ));
     world.until("they are put back", |world| world.replicas("main") == Some(3)).await;
 }
+
+fn least_ready(world: &World) -> Option<u64> {
+    world.get("policy", "poddisruptionbudgets", "main-dataplane")?["spec"]["minAvailable"].as_u64()
+}
+
+#[tokio::test]
+async fn the_budget_follows_the_pods_that_shall_take_calls() {
+    let world = with_replicas(2).await;
+    assert_eq!(least_ready(&world), Some(1));
+    world.apply("main", manual(5));
+    world.until("the budget has followed", |world| least_ready(world) == Some(3)).await;
+    world.until("all pods are there", |world| world.pods("main").len() == 5).await;
+    for (_, address) in world.pods("main") {
+        world.fleet.calls(address, 5);
+    }
+    // Four drain, with calls: the fifth is the only one that takes any, and may be evicted for all that.
+    world.apply("main", manual(1));
+    world.until("four drain", |world| world.fleet.drains().len() >= 4).await;
+    world.until("the budget has followed", |world| least_ready(world) == Some(0)).await;
+    assert_eq!(world.replicas("main"), Some(5), "their calls go on");
+}
+
+#[tokio::test]
+async fn a_marked_pod_that_has_calls_again_loses_its_mark() {
+    let world = with_replicas(3).await;
+    // Nothing can be lowered or deleted: the pod stays, as it does behind one that starts.
+    world.api.fail(usize::MAX, Fault::status(500, "InternalError", "no"), |asked| {
+        asked.resource == "deployments" || asked.verb == "delete"
+    });
+    world.apply("main", manual(2));
+    world.until("a pod was asked to drain", |world| !world.fleet.drains().is_empty()).await;
+    let address = world.fleet.drains()[0].address;
+    let name = world.pods("main").into_iter().find(|(_, other)| *other == address).expect("it is there").0;
+    let mark = |world: &World| {
+        let pod = world.get("", "pods", &name).expect("it is there");
+        let cost = &pod["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"];
+        (pod["metadata"]["labels"]["sofia-phone.io/drained"].is_string(), cost.is_string())
+    };
+    world.fleet.calls(address, 0);
+    world.until("it is marked", |world| mark(world) == (true, true)).await;
+    world.fleet.restarts(address);
+    world.fleet.calls(address, 4);
+    world.until("the mark is gone", |world| mark(world) == (false, false)).await;
+}
+
+/// What FreeSWITCH's pod tells Cluster Autoscaler and Karpenter.
+fn told(world: &World) -> (Option<String>, Option<String>) {
+    let pods = world.api.all("", "pods");
+    let switch = pods.iter().find(|pod| pod["metadata"]["labels"]["app.kubernetes.io/component"] == "freeswitch");
+    let annotations = &switch.expect("there is one")["metadata"]["annotations"];
+    let said = |key: &str| annotations[key].as_str().map(str::to_owned);
+    (said("cluster-autoscaler.kubernetes.io/safe-to-evict"), said("karpenter.sh/do-not-disrupt"))
+}
+
+fn say(safe_to_evict: &str, do_not_disrupt: Option<&str>) -> (Option<String>, Option<String>) {
+    (Some(safe_to_evict.to_owned()), do_not_disrupt.map(str::to_owned))
+}
+
+#[tokio::test]
+async fn freeswitchs_node_is_kept_while_there_are_calls_and_let_go_later() {
+    let world = World::start();
+    world.apply("main", json!({}));
+    world.until_ready("main").await;
+    world.until_settled().await;
+    assert_eq!(told(&world), (None, None), "there was no call");
+    let (_, address) = world.pods("main")[0];
+    world.fleet.calls(address, 1);
+    world.until("its node is kept", |world| told(world) == say("false", Some("true"))).await;
+    world.fleet.calls(address, 0);
+    world.passes(20).await;
+    assert_eq!(told(&world), say("false", Some("true")), "the last call ended a moment ago");
+    world.advance(601);
+    world.until("its node may go", |world| told(world) == say("true", None)).await;
+    world.until_settled().await;
+    world.api.forget_asked();
+    world.passes(20).await;
+    assert_eq!(world.api.writes(), []);
+}
+
+#[tokio::test]
+async fn freeswitchs_node_is_always_kept_where_callers_know_its_address() {
+    let world = World::start();
+    world.apply("main", json!({ "freeSwitch": { "network": { "type": "HostNetwork" } } }));
+    world
+        .until("its node is kept", |world| {
+            let pods = world.api.all("", "pods");
+            let is_switch =
+                |pod: &serde_json::Value| pod["metadata"]["labels"]["app.kubernetes.io/component"] == "freeswitch";
+            pods.iter().any(is_switch) && told(world) == say("false", Some("true"))
+        })
+        .await;
+}

@@ -52,6 +52,11 @@ impl FakeFleet {
         self.lock().pods.entry(address).or_insert(IDLE).active = active;
     }
 
+    /// Has a pod forget that it drains, as one does whose container is started anew.
+    pub fn restarts(&self, address: IpAddr) {
+        self.lock().pods.insert(address, IDLE);
+    }
+
     /// Has no pod answer any more, or all again.
     pub fn silence(&self, silent: bool) {
         self.lock().silent = silent;

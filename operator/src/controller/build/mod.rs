@@ -73,6 +73,10 @@ pub struct Inputs<'a> {
     pub release: &'a Release,
     /// Number of data-plane pods that the Deployment shall have.
     pub data_plane_replicas: u32,
+    /// Number of data-plane pods that shall take calls: its replicas without those that are going.
+    pub data_plane_serving: u32,
+    /// Whether some of them have been full, or late, lately.
+    pub crowded: bool,
     /// Whether the cluster knows `monitoring.coreos.com/v1` PodMonitors.
     pub pod_monitors: bool,
     /// Address, or name, that the cluster gave the trunk's Service of type LoadBalancer: FreeSWITCH's, or with an external FreeSWITCH the

@@ -148,6 +148,19 @@ fn a_marked_pod_that_has_calls_loses_its_mark_before_the_replicas_fall() {
 }
 
 #[test]
+fn a_fleet_is_crowded_until_ten_minutes_after_a_pod_last_refused_calls() {
+    let mut memory = Memory::default();
+    let mut crowded = |pods, minutes| {
+        let view = replicas(2, pods);
+        decide(&FleetView { now: view.now + SignedDuration::from_mins(minutes), ..view }, &mut memory).crowded
+    };
+    assert!(!crowded(vec![pod("a", 99), draining("b", 100)], 0), "one that drains refuses calls for good");
+    assert!(crowded(vec![pod("a", 100), pod("b", 7)], 1));
+    assert!(crowded(vec![pod("a", 0), pod("b", 7)], 10));
+    assert!(!crowded(vec![pod("a", 0), pod("b", 7)], 11));
+}
+
+#[test]
 fn the_replicas_do_not_fall_during_a_rollout() {
     let marked = PodView { marked: true, ..draining("b", 0) };
     let view = FleetView { rolling_out: true, ..replicas(1, vec![pod("a", 5), marked, draining("c", 0), pod("d", 0)]) };

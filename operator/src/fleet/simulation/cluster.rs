@@ -65,6 +65,8 @@ pub struct Tally {
     pub cut: u64,
     /// Pods with calls that a ReplicaSet ended outside a rollout before the deadline of their drain: the operator's mistakes.
     pub ended_early: u64,
+    /// Pods with calls that were evicted.
+    pub evicted: u64,
     /// Longest time, in steps, from a node's cordon until the trunk's last pod had left it.
     pub longest_node_drain: usize,
 }
@@ -86,6 +88,10 @@ pub struct Cluster {
     pub cordoned: Vec<(usize, usize)>,
     /// `spec.replicas` of the Deployment.
     pub replicas: u32,
+    /// `spec.minAvailable` of the disruption budget.
+    pub least_ready: u32,
+    /// Whether its `spec.unhealthyPodEvictionPolicy` is `IfHealthyBudget`, unless it asks for no pod at all.
+    pub holds_unready: bool,
     /// Revision of the Deployment.
     pub revision: u32,
     /// The pods.
@@ -108,6 +114,8 @@ impl Cluster {
             node_room,
             cordoned: Vec::new(),
             replicas: 0,
+            least_ready: 0,
+            holds_unready: true,
             revision: 0,
             pods: Vec::new(),
             sets: vec![0],
@@ -141,7 +149,7 @@ impl Cluster {
         // Controllers act within milliseconds on what the operator wrote at the end of the step before.
         self.deploy();
         self.replicate(now);
-        self.evict(now);
+        self.drain_nodes(now);
         self.schedule(now, random);
         for pod in &mut self.pods {
             pod.calls.end(now);
@@ -212,16 +220,45 @@ impl Cluster {
         });
     }
 
-    /// `kubectl drain` on the cordoned nodes: the disruption budget lets marked pods go, and no other.
-    fn evict(&mut self, now: usize) {
-        for &(node, since) in &self.cordoned {
-            let mut on_node = self.pods.iter_mut().filter(|pod| pod.node == Some(node)).peekable();
-            if on_node.peek().is_some() {
-                self.tally.longest_node_drain = self.tally.longest_node_drain.max(now - since);
+    /// `kubectl drain` on the cordoned nodes: asks for each pod there, and again in the next step.
+    fn drain_nodes(&mut self, now: usize) {
+        for (node, since) in self.cordoned.clone() {
+            for index in 0..self.pods.len() {
+                if self.pods[index].node == Some(node) {
+                    self.tally.longest_node_drain = self.tally.longest_node_drain.max(now - since);
+                    self.evict(index, now);
+                }
             }
-            for pod in on_node.filter(|pod| pod.marked) {
-                pod.terminating.get_or_insert(now);
-            }
+        }
+    }
+
+    /// Somebody asks for a pod, as node autoscalers do.
+    pub fn evict_any(&mut self, now: usize, random: &mut impl Rng) {
+        if !self.pods.is_empty() {
+            let index = random.random_range(0..self.pods.len());
+            self.evict(index, now);
+        }
+    }
+
+    /// The eviction API, as in `pkg/registry/core/pod/storage/eviction.go`: the budget is not asked about pods that do not run, and does
+    /// not count marked ones.
+    fn evict(&mut self, index: usize, now: usize) {
+        let pod = &self.pods[index];
+        if pod.terminating.is_some() {
+            return;
+        }
+        let ready = self.live().filter(|pod| !pod.marked && pod.seen_ready).count();
+        let ready = u32::try_from(ready).unwrap_or(u32::MAX);
+        let let_go = if pod.marked || !pod.runs(now) {
+            true
+        } else if pod.seen_ready {
+            ready > self.least_ready
+        } else {
+            self.least_ready == 0 || !self.holds_unready || ready >= self.least_ready
+        };
+        if let_go {
+            self.tally.evicted += u64::from(pod.calls.active() > 0);
+            self.pods[index].terminating = Some(now);
         }
     }
 

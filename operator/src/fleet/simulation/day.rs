@@ -27,7 +27,7 @@ const MAX_PODS: u32 = 1000;
 const TARGET: u32 = 70;
 const BUFFER: u32 = 10;
 const MAX_PER_POD: u32 = 100;
-const DRAIN_DEADLINE: SignedDuration = SignedDuration::from_mins(10);
+const DRAIN_DEADLINE: SignedDuration = SignedDuration::from_mins(9);
 const NODES: usize = 60;
 
 /// What is simulated. What is not named here is as in a `VoiceTrunk` that says nothing of it, but for the greatest number of
@@ -151,11 +151,17 @@ fn live(day: &Day, index: usize, demand: &Demand, picture: &mut Picture) {
         scale_up_stabilization: SignedDuration::ZERO,
         scale_down_stabilization: SignedDuration::from_mins(5),
         drain_deadline: DRAIN_DEADLINE,
+        max_evicted_percent: 25,
     };
     let deadline = usize::try_from(DRAIN_DEADLINE.as_secs()).unwrap_or(0) / STEP_SECONDS;
     let mut trunk = Trunk {
         plan,
-        chance: Chance { silent_pod: 0.002, failed_action: 0.002, restart: 1.0 / (6 * HOUR) as f64 },
+        chance: Chance {
+            silent_pod: 0.002,
+            failed_action: 0.002,
+            restart: 1.0 / (6 * HOUR) as f64,
+            eviction: 0.5 / HOUR as f64,
+        },
         cluster: Cluster::new(MAX_PER_POD, deadline, NODES, usize::MAX),
         lengths,
         memory: Memory::default(),
@@ -216,6 +222,7 @@ impl Tally {
         self.handed_over += other.handed_over;
         self.cut += other.cut;
         self.ended_early += other.ended_early;
+        self.evicted += other.evicted;
         self.longest_node_drain = self.longest_node_drain.max(other.longest_node_drain);
     }
 }
@@ -252,9 +259,10 @@ mod tests {
     #[test]
     fn a_day_cuts_no_call_and_wastes_few_pods() {
         let picture = run(&SMALL);
-        let Tally { answered, refused, handed_over, cut, ended_early, longest_node_drain } = picture.tally;
+        let Tally { answered, refused, handed_over, cut, ended_early, evicted, longest_node_drain } = picture.tally;
         assert!(answered > 100_000, "{answered} calls are no day");
         assert_eq!((cut, ended_early), (0, 0));
+        assert!(evicted > 40, "{evicted} pods with calls were evicted");
         assert!(handed_over > 0, "the rollout and the drained nodes have calls beyond their deadline");
         assert!(refused * 1000 < answered, "{refused} refused");
         assert!(longest_node_drain <= 12 * MINUTE, "{longest_node_drain} steps to drain a node");

@@ -6,6 +6,7 @@ use rand::{Rng, RngExt as _};
 use super::calls::{Lengths, poisson};
 use super::cluster::{Cluster, ModelPod, time_of};
 use crate::fleet::decide::{Decision, FleetView, Memory, PodView, Standing, Wish, decide};
+use crate::fleet::eviction::least_ready;
 use crate::fleet::scrape::PodFigures;
 
 /// What a trunk asks for.
@@ -19,6 +20,8 @@ pub struct Plan {
     pub scale_down_stabilization: SignedDuration,
     /// How long a pod's calls may run on after its drain began; at least a step.
     pub drain_deadline: SignedDuration,
+    /// How many of the serving pods may be evicted at a time, in percent.
+    pub max_evicted_percent: u32,
 }
 
 /// What goes wrong between operator and cluster, each with its probability at a time.
@@ -30,6 +33,8 @@ pub struct Chance {
     pub failed_action: f64,
     /// The operator loses its memory.
     pub restart: f64,
+    /// Somebody asks for a pod to be evicted, whatever its node.
+    pub eviction: f64,
 }
 
 /// One trunk with its operator.
@@ -52,6 +57,9 @@ impl Trunk {
     pub fn step(&mut self, now: usize, calls: f64, random: &mut impl Rng) -> (FleetView, Decision) {
         let lengths: Vec<usize> = (0..poisson(calls, random)).map(|_| self.lengths.draw(random)).collect();
         self.cluster.step(now, lengths, random);
+        if self.chance.eviction > 0.0 && random.random_bool(self.chance.eviction) {
+            self.cluster.evict_any(now, random);
+        }
         if self.chance.restart > 0.0 && random.random_bool(self.chance.restart) {
             self.memory = Memory::default();
         }
@@ -62,7 +70,8 @@ impl Trunk {
     }
 
     fn view(&self, now: usize, random: &mut impl Rng) -> FleetView {
-        let Plan { wish, scale_up_stabilization, scale_down_stabilization, drain_deadline } = self.plan;
+        let Plan { wish, scale_up_stabilization, scale_down_stabilization, drain_deadline, max_evicted_percent: _ } =
+            self.plan;
         FleetView {
             now: time_of(now),
             wish,
@@ -102,7 +111,7 @@ impl Trunk {
     }
 
     fn act(&mut self, decision: &Decision, now: usize, random: &mut impl Rng) {
-        let Decision { replicas, serving: _, drain, mark, unmark, delete } = decision;
+        let Decision { replicas, serving, drain, mark, unmark, delete, crowded } = decision;
         let failure = self.chance.failed_action;
         let mut done = || failure == 0.0 || !random.random_bool(failure);
         for pod in &mut self.cluster.pods {
@@ -121,6 +130,8 @@ impl Trunk {
         }
         if done() {
             self.cluster.replicas = *replicas;
+            self.cluster.least_ready = least_ready(*serving, self.plan.max_evicted_percent);
+            self.cluster.holds_unready = *crowded || self.plan.max_evicted_percent == 0;
         }
     }
 }

@@ -92,10 +92,44 @@ fn freeswitch_is_told_the_load_balancers_address_where_the_spec_has_none() {
     assert_eq!(configuration(Some("198.51.100.7"), &explicit), configuration(None, &explicit));
 }
 
+fn budget(serving: u32, crowded: bool, max_evicted_percent: u32) -> (Value, Value) {
+    let mut fixture = Fixture::of(json!({ "drain": { "maxEvictedPercent": max_evicted_percent } }));
+    // Two more drain: they are none of the budget's business.
+    (fixture.replicas, fixture.serving, fixture.crowded) = (serving + 2, serving, crowded);
+    let spec = fixture.manifest(Kind::PodDisruptionBudget, "main-dataplane")["spec"].clone();
+    assert_eq!(spec.get("maxUnavailable"), None, "it would count those that drain");
+    (spec["minAvailable"].clone(), spec["unhealthyPodEvictionPolicy"].clone())
+}
+
+#[test]
+fn the_budget_always_lets_some_of_the_pods_go_that_take_calls() {
+    for (serving, least) in [(1, 0), (2, 1), (4, 3), (5, 3), (12, 9)] {
+        assert_eq!(budget(serving, false, 25).0, least, "of {serving}");
+    }
+    assert_eq!(budget(12, false, 50).0, 6);
+    assert_eq!(budget(12, false, 0).0, 12, "only those that the operator has drained");
+}
+
+#[test]
+fn pods_that_are_not_ready_are_held_where_they_may_be_full_and_not_where_they_are_broken() {
+    assert_eq!(budget(4, false, 25).1, "AlwaysAllow");
+    assert_eq!(budget(4, true, 25).1, "IfHealthyBudget");
+    assert_eq!(
+        budget(1, true, 25).1,
+        "AlwaysAllow",
+        "with none that must be ready, that rule lets no pod go that is not"
+    );
+    assert_eq!(budget(4, false, 0).1, "IfHealthyBudget");
+    let switch = Fixture::of(json!({})).manifest(Kind::PodDisruptionBudget, "main-freeswitch");
+    assert_eq!(
+        (&switch["spec"]["maxUnavailable"], &switch["spec"]["unhealthyPodEvictionPolicy"]),
+        (&json!(1), &json!("AlwaysAllow"))
+    );
+}
+
 #[test]
 fn the_budget_forgets_pods_that_are_drained() {
     let budget = Fixture::of(json!({})).manifest(Kind::PodDisruptionBudget, "main-dataplane");
-    assert_eq!(budget["spec"]["maxUnavailable"], 0);
     assert_eq!(
         budget["spec"]["selector"]["matchExpressions"],
         json!([{ "key": "sofia-phone.io/drained", "operator": "DoesNotExist" }])
@@ -172,4 +206,12 @@ fn freeswitch_ends_its_calls_before_it_is_ended() {
         pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][2].as_str().expect("a script").to_owned();
     assert!(script.contains("global_setvar sofia_phone_draining=true") && script.contains("+ 90))"), "{script}");
     assert_eq!(pod["terminationGracePeriodSeconds"], 150);
+}
+
+#[test]
+fn by_default_pods_end_within_the_ten_minutes_that_a_node_autoscaler_grants() {
+    for component in [Component::FreeSwitch, Component::DataPlane] {
+        let pod = Fixture::of(json!({})).template(component).spec.expect("a spec");
+        assert_eq!(pod.termination_grace_period_seconds, Some(600));
+    }
 }

@@ -26,6 +26,8 @@ struct Fixture {
     referenced: Referenced,
     release: Release,
     replicas: u32,
+    serving: u32,
+    crowded: bool,
     pod_monitors: bool,
     load_balancer_address: Option<&'static str>,
 }
@@ -64,6 +66,8 @@ impl Fixture {
                 network_policies: true,
             },
             replicas: 3,
+            serving: 3,
+            crowded: false,
             pod_monitors: false,
             load_balancer_address: None,
         }
@@ -89,6 +93,8 @@ impl Fixture {
             referenced: &self.referenced,
             release: &self.release,
             data_plane_replicas: self.replicas,
+            data_plane_serving: self.serving,
+            crowded: self.crowded,
             pod_monitors: self.pod_monitors,
             load_balancer_address: self.load_balancer_address,
         })
