@@ -27,6 +27,7 @@ const MANY_PACKETS: u64 = 200;
 pub(super) struct CallIdentity {
     pub(super) call_id: String,
     pub(super) caller: String,
+    pub(super) caller_name: String,
     pub(super) dialed: String,
     pub(super) attempt: u32,
     pub(super) pod: Option<String>,
@@ -67,8 +68,9 @@ pub(super) struct Journal {
 
 impl Journal {
     pub(super) fn new(identity: &CallIdentity, metrics: Arc<Metrics>, began: Instant) -> Self {
-        let CallIdentity { call_id, caller, dialed, attempt, pod, privacy } = identity;
+        let CallIdentity { call_id, caller, caller_name, dialed, attempt, pod, privacy } = identity;
         let mut record = CallRecord::new(call_id, caller, dialed, Timestamp::now(), *privacy);
+        record.name_caller(caller_name);
         record.attempt = *attempt;
         record.pod.clone_from(pod);
         Self {

@@ -1,6 +1,7 @@
 //! One task tree a call: it takes the offer that FreeSWITCH brings, answers it with a media worker's address, and
 //! leads the conversation between media, backend and switch. Everything of a call ends with its task.
 
+mod caller;
 mod connection;
 mod driver;
 mod journal;
@@ -29,6 +30,7 @@ use crate::telemetry::shown_number;
 use crate::turn::conversation::ConversationSettings;
 use crate::turn::endpointing::EndpointingSettings;
 use crate::worker::{InbandKeys, MediaEvent, StreamHandle, StreamMode, StreamSeed, StreamSpec, WorkerError, Workers};
+use caller::Caller;
 use connection::Connection;
 use driver::Driver;
 use journal::CallIdentity;
@@ -157,8 +159,11 @@ impl Calls {
             // Port scans and TCP health probes come and go.
             _ => return tracing::debug!("a connection to the ESL port was closed before it brought a call"),
         };
-        let identity = self.identify(&data);
-        if let Err(refusal) = permit.limit_caller(data.caller_number()) {
+        let Ok(caller) = Caller::of(&data, &mut connection).await else {
+            return tracing::debug!("a call was over before it was known who calls");
+        };
+        let identity = self.identify(&data, caller);
+        if let Err(refusal) = permit.limit_caller(&identity.caller) {
             tracing::info!(call = identity.call_id, reason = refusal.as_str(), "a call was refused");
             self.parts.metrics.call_refused(refusal);
             return refuse(connection, HangupCause::CallRejected).await;
@@ -189,12 +194,13 @@ impl Calls {
         Driver::new(self, connection, begun, accepted).run(permit).await;
     }
 
-    fn identify(&self, data: &ChannelData) -> CallIdentity {
+    fn identify(&self, data: &ChannelData, caller: Caller) -> CallIdentity {
         // Leg A's id lasts through takeovers, so it names the call; without one, nothing can be taken over.
         let call_id = data.call_uuid().or(data.unique_id()).unwrap_or_default().to_owned();
         CallIdentity {
             call_id,
-            caller: data.caller_number().to_owned(),
+            caller: caller.number,
+            caller_name: caller.name,
             dialed: data.destination().to_owned(),
             attempt: data.attempt(),
             pod: self.config.pod.clone(),

@@ -131,6 +131,12 @@ impl ChannelData {
         self.headers.get("Caller-Caller-ID-Name").unwrap_or("")
     }
 
+    /// Whether the switch shows another number or name than the caller's own (SIP header `X-Caller: replaced`), because that would
+    /// not get through a SIP header. Leg A has the caller's.
+    pub fn caller_was_replaced(&self) -> bool {
+        self.sip_header("X-Caller") == Some("replaced")
+    }
+
     /// The number that was dialled.
     pub fn destination(&self) -> &str {
         self.headers.get("Caller-Destination-Number").unwrap_or("")

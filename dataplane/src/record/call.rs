@@ -11,7 +11,7 @@
 //! {
 //!   "schema": 1,
 //!   "call_id": "0b8f…", "attempt": 1, "pod": "sofia-data-plane-7c9…",
-//!   "caller": "+491…78", "dialed": "1000", "codec": "G722",
+//!   "caller": "+491…78", "caller_name": "…", "dialed": "1000", "codec": "G722",
 //!   "started_at": "2025-11-22T12:03:14.120Z", "answered_at": "…", "ended_at": "…",
 //!   "ending": "caller_hung_up",
 //!   "turns": [{
@@ -64,6 +64,9 @@ pub struct CallRecord {
     pub pod: Option<String>,
     /// Who called, masked unless [`Privacy::Shown`] was asked for.
     pub caller: String,
+    /// What the caller is called, as it came; empty without a name, and unless [`Privacy::Shown`] was asked for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub caller_name: String,
     /// What was dialled.
     pub dialed: String,
     /// The codec of the leg by its RTP encoding name, once it was agreed on.
@@ -428,6 +431,7 @@ impl CallRecord {
             attempt: 1,
             pod: None,
             caller: bounded(&caller_shown(caller, privacy), &mut truncated),
+            caller_name: String::new(),
             dialed: bounded(dialed, &mut truncated),
             codec: None,
             started_at,
@@ -445,6 +449,13 @@ impl CallRecord {
             errors: Vec::new(),
             truncated,
             privacy,
+        }
+    }
+
+    /// Notes the caller's name, if the record's privacy allows it.
+    pub fn name_caller(&mut self, name: &str) {
+        if self.privacy == Privacy::Shown {
+            self.caller_name = bounded(name, &mut self.truncated);
         }
     }
 

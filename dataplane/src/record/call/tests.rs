@@ -31,6 +31,21 @@ fn a_record_says_its_version_and_keeps_its_field_names() {
 }
 
 #[test]
+fn a_callers_name_is_kept_as_it_came_where_callers_are_shown() {
+    let at = "2025-11-22T12:03:14.12Z".parse().unwrap();
+    for name in ["A \"quoted\" name", "line\nfeed\u{7}", "${uuid}", "</script>", "Jürgen 日本"] {
+        let mut record = CallRecord::new("0b8f", "+4915112345678", "1000", at, Privacy::Shown);
+        record.name_caller(name);
+        let json = serde_json::to_string(&record).unwrap();
+        assert!(!json.contains(char::is_control));
+        assert_eq!(serde_json::from_str::<CallRecord>(&json).unwrap().caller_name, name);
+        let mut masked = begun();
+        masked.name_caller(name);
+        assert!(!serde_json::to_string(&masked).unwrap().contains("caller_name"));
+    }
+}
+
+#[test]
 fn a_reader_takes_a_newer_writers_record() {
     let mut json = serde_json::to_value(begun()).unwrap();
     json["mood"] = "cheerful".into();

@@ -73,6 +73,9 @@ fn day(record: &CallRecord) -> String {
 fn title(html: &mut Html, record: &CallRecord) {
     html.raw("<header><p class=\"brand\">Sofia Phone <span>call record</span></p><h1><bdi>");
     html.text(if record.caller.is_empty() { "unknown caller" } else { &record.caller });
+    if !record.caller_name.is_empty() {
+        html.raw("</bdi> <bdi>").text(&record.caller_name);
+    }
     html.raw("</bdi> <span class=\"to\">→</span> <bdi>").text(&record.dialed).raw("</bdi></h1><p class=\"when\">");
     html.raw("<time id=\"when\" datetime=\"").text(&record.started_at.to_string()).raw("\">").raw(day(record));
     html.raw(record.started_at.strftime(", %H:%M:%S UTC").to_string()).raw("</time>");

@@ -52,6 +52,7 @@ fn nothing_from_outside_becomes_markup() {
     let mut record = sample::record();
     record.call_id = evil.to_owned();
     record.caller = evil.to_owned();
+    record.caller_name = evil.to_owned();
     record.dialed = evil.to_owned();
     record.pod = Some(evil.to_owned());
     record.codec = Some(evil.to_owned());
