@@ -35,7 +35,8 @@ pub struct DataPlane {
     /// How callers' numbers appear in logs, status and records.
     pub caller_numbers: CallerNumbers,
 
-    /// Codecs between FreeSWITCH and the pods, best first.
+    /// Codecs between FreeSWITCH and the pods. A caller's own codec goes straight through if it is among them; for all other
+    /// callers, those with Opus above all, FreeSWITCH converts to the first.
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(validation = Rule::new("self.all(codec, self.exists_one(other, other == codec))").message("name each codec once"))]
     pub codecs: Vec<Codec>,

@@ -82,7 +82,10 @@ pub struct FreeSwitch {
     /// Encryption of the callers' audio (SRTP with keys in SDP).
     pub srtp: Srtp,
 
-    /// CPU and memory of each FreeSWITCH pod. A call takes about 1 % of a core.
+    /// Habits of carriers and telephones that FreeSWITCH takes, each of which can be turned off.
+    pub interop: Interop,
+
+    /// CPU and memory of each FreeSWITCH pod. A call takes about 1 % of a core; with Opus about 5 %.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "pod::resources_schema")]
     pub resources: Option<ResourceRequirements>,
@@ -134,6 +137,7 @@ impl Default for FreeSwitch {
             allowed_peers: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"].map(str::to_owned).to_vec(),
             gateways: Vec::new(),
             srtp: Srtp::default(),
+            interop: Interop::default(),
             resources: None,
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
@@ -152,6 +156,45 @@ pub enum Srtp {
     Optional,
     /// Calls without SRTP are refused.
     Required,
+}
+
+/// Habits of carriers and telephones, each taken unless turned off.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "Interop::default")]
+pub struct Interop {
+    /// Calls that bring no offer (an INVITE without SDP), as some PBXs and carriers send them. Such a call is answered at once, before
+    /// a pod has it.
+    pub late_offer: Acceptance,
+
+    /// Callers that ask for reliable provisional responses (100rel, PRACK).
+    pub reliable_provisional: Acceptance,
+
+    /// Keys that come as SIP INFO. Turn it off if a telephone that sends each key in both ways is heard twice.
+    pub info_keys: InfoKeys,
+
+    /// Keys for SRTP in an offer of plain RTP (a=crypto with RTP/AVP), which many telephones send for SRTP if the other side has it.
+    /// Such a call is not encrypted; with srtp Required it is refused.
+    pub crypto_in_avp: Acceptance,
+}
+
+/// What becomes of a call with such a habit.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Acceptance {
+    /// It is taken.
+    #[default]
+    Accepted,
+    /// It is refused.
+    Refused,
+}
+
+/// What becomes of keys that come as SIP INFO.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InfoKeys {
+    /// The agent gets them as any others.
+    #[default]
+    Accepted,
+    /// Nobody gets them.
+    Ignored,
 }
 
 /// FreeSWITCH that runs elsewhere. Its dialplan calls the socket application with the address of the ESL Service, and it

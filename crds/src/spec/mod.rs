@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 pub use backends::{BackendKind, Backends, CircuitBreaker, MockBackend, RetryPolicy};
 pub use conversation::{BargeIn, BargeInMode, Conversation, Endpointing, Silence, SilenceMode};
 pub use data_plane::{CallerNumbers, Codec, DataPlane, InbandDtmf, LogLevel};
-pub use freeswitch::{EslService, EslServiceType, ExternalFreeSwitch, FreeSwitch, NodeRemoval, Srtp};
+pub use freeswitch::{
+    Acceptance, EslService, EslServiceType, ExternalFreeSwitch, FreeSwitch, InfoKeys, Interop, NodeRemoval, Srtp,
+};
 pub use gateway::{Gateway, GatewayTransport, Registration};
 pub use network::{Network, NetworkType, RtpPortRange};
 pub use open_ai::{Generation, OpenAiBackend, Speech, SpeechFormat, Transcription};

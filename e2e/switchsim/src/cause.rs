@@ -28,6 +28,7 @@ const KNOWN: &[(&str, u16, u16)] = &[
     ("OUTGOING_CALL_BARRED", 52, 403),
     ("BEARERCAPABILITY_NOTAVAIL", 58, 488),
     ("INCOMPATIBLE_DESTINATION", 88, 488),
+    ("MANDATORY_IE_MISSING", 96, 480),
     ("RECOVERY_ON_TIMER_EXPIRE", 102, 504),
     ("INTERWORKING", 127, 500),
     ("ORIGINATOR_CANCEL", 487, 487),
@@ -55,6 +56,10 @@ impl Cause {
     pub const DESTINATION_OUT_OF_ORDER: Self = Self("DESTINATION_OUT_OF_ORDER");
     /// No codec, or the wrong transport, in the answer.
     pub const INCOMPATIBLE_DESTINATION: Self = Self("INCOMPATIBLE_DESTINATION");
+    /// A caller without an offer, where that is not taken.
+    pub const MANDATORY_IE_MISSING: Self = Self("MANDATORY_IE_MISSING");
+    /// A caller who requires what the switch does not do.
+    pub const INTERWORKING: Self = Self("INTERWORKING");
     /// No pod took the call, or the pod was lost.
     pub const NORMAL_TEMPORARY_FAILURE: Self = Self("NORMAL_TEMPORARY_FAILURE");
     /// The switch has no session left.

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::call::{CallShared, Control};
+use crate::dialplan::playback;
 use crate::media::pump::Order;
 use crate::media::{Burst, Clip, Gap, LegReport};
 use crate::plan::CallPlan;
@@ -187,7 +188,13 @@ impl CallHandle {
         self.shared.dial(digits).await;
     }
 
-    /// Puts the agent on hold: its RTP still comes, the caller neither sends nor hears.
+    /// Presses digits that go to the switch as SIP INFO; done when the last was sent on, or ignored.
+    pub async fn info(&self, digits: &str) {
+        self.shared.info(digits).await;
+    }
+
+    /// Puts the agent on hold: its RTP still comes, the caller neither sends nor hears. With `hold_music` on leg A, or for all, the
+    /// switch plays that to the agent.
     pub fn hold(&self) {
         self.shared.hold(true);
     }
@@ -354,6 +361,27 @@ impl CallShared {
         async move { drop(sent.await) }
     }
 
+    /// The switch sends such digits on as it does all others, or not at all.
+    pub(crate) async fn info(&self, digits: &str) {
+        if self.core.config.profile("edge").is_some_and(|profile| profile.liberal_dtmf) {
+            return self.dial(digits).await;
+        }
+        self.problem("keys by INFO are ignored: profile edge has no liberal-dtmf");
+    }
+
+    /// What the agent is to hear while it is on hold.
+    fn hold_music(&self) -> Option<Clip> {
+        let stream = self.channel.lock().lookup("hold_music")?.into_owned();
+        if stream.eq_ignore_ascii_case("silence") {
+            return None;
+        }
+        let music = playback(&stream).map(|playback| playback.clip);
+        if music.is_none() {
+            self.problem(format!("hold_music: cannot play {stream:?}"));
+        }
+        music
+    }
+
     pub(crate) fn hold(&self, on: bool) {
         self.note(if on { Happening::Held } else { Happening::Unheld });
         let soft = ["edge", "agent"]
@@ -362,7 +390,11 @@ impl CallShared {
         if !on && !soft {
             return self.problem("without rtp-timer-name=soft audio does not come back after hold");
         }
-        self.order(Order::Hold(on));
+        match self.hold_music() {
+            Some(clip) if on => self.order(Order::Say { clip, looped: true, done: None }),
+            Some(_) => self.order(Order::StopSaying),
+            None => self.order(Order::Hold(on)),
+        }
     }
 
     pub(crate) fn hang_up(&self) {

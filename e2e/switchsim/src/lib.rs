@@ -49,7 +49,7 @@ pub use cause::Cause;
 pub use config::ConfigError;
 pub use handle::{CallHandle, CallView, Progress, Snapshot, WaitError};
 pub use media::{Burst, Clip, ClipError, Gap, HeardDigit, Impairments, LegReport, PumpReport};
-pub use plan::{CallPlan, Step};
+pub use plan::{CallPlan, OfferKind, Step};
 pub use report::{CallOutcome, EndedBy, Happening, TimelineEvent};
 pub use script::ScriptError;
 pub use stats::{Histogram, Spread};

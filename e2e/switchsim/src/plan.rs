@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::media::{Clip, Impairments};
 
 /// Longest wait of a step that waits for something to happen.
 pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 /// A pause longer than this ends what an agent said.
 pub(crate) const AGENT_PAUSE: Duration = Duration::from_millis(700);
+
+/// What a telephone offers that has wideband but no Opus.
+const CODECS: &str = "G722,PCMU,PCMA";
 
 /// One thing that a caller does. Steps run one after the other, from the answer on; a step that waits too long ends the call
 /// and is the outcome's `script_error`.
@@ -30,6 +35,8 @@ pub enum Step {
     Wait(Duration),
     /// Presses digits (`0`–`9`, `*`, `#`, `A`–`D`), and goes on when the last was sent.
     Dtmf(String),
+    /// Presses digits that go to the switch as SIP INFO, and goes on when the last was sent.
+    Info(String),
     /// Waits until these digits were heard, the last of all that were heard.
     ExpectDtmf(String),
     /// Waits until the pod number so-and-so in this call has taken over: 2 after the first takeover.
@@ -44,6 +51,28 @@ pub enum Step {
     HangUp,
 }
 
+/// Where a caller's offer is, and what is in it besides codecs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfferKind {
+    /// In the INVITE.
+    #[default]
+    Plain,
+    /// Nowhere: the INVITE has no SDP, and the switch is to make the offer.
+    Late,
+    /// In the INVITE, plain RTP with keys for SRTP (`a=crypto` with `RTP/AVP`).
+    CryptoInAvp,
+}
+
+/// What a caller's INVITE brings, besides who calls whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Invite {
+    /// Comma-separated, best first.
+    pub(crate) codecs: String,
+    pub(crate) offer: OfferKind,
+    pub(crate) requires_100rel: bool,
+}
+
 /// A call to be made.
 #[derive(Debug, Clone)]
 pub struct CallPlan {
@@ -52,6 +81,7 @@ pub struct CallPlan {
     pub(crate) name: Option<String>,
     pub(crate) context: String,
     pub(crate) network_addr: String,
+    pub(crate) invite: Invite,
     pub(crate) steps: Vec<Step>,
     pub(crate) impairments: Impairments,
     pub(crate) listen: bool,
@@ -70,6 +100,7 @@ impl CallPlan {
             name: None,
             context: String::new(),
             network_addr: "127.0.0.1".to_owned(),
+            invite: Invite { codecs: CODECS.to_owned(), offer: OfferKind::Plain, requires_100rel: false },
             steps: Vec::new(),
             impairments: Impairments::default(),
             listen: true,
@@ -104,6 +135,27 @@ impl CallPlan {
     #[must_use]
     pub fn network_addr(mut self, address: impl Into<String>) -> Self {
         self.network_addr = address.into();
+        self
+    }
+
+    /// Offers these codecs, best first and comma-separated (`opus,PCMU`); `G722,PCMU,PCMA` if not set.
+    #[must_use]
+    pub fn codecs(mut self, codecs: impl Into<String>) -> Self {
+        self.invite.codecs = codecs.into();
+        self
+    }
+
+    /// How the codecs are offered; in the INVITE if not set.
+    #[must_use]
+    pub const fn offer(mut self, offer: OfferKind) -> Self {
+        self.invite.offer = offer;
+        self
+    }
+
+    /// Asks for reliable provisional responses (`Require: 100rel`, RFC 3262).
+    #[must_use]
+    pub const fn requires_100rel(mut self) -> Self {
+        self.invite.requires_100rel = true;
         self
     }
 
@@ -177,6 +229,12 @@ impl CallPlan {
     #[must_use]
     pub fn dtmf(self, digits: impl Into<String>) -> Self {
         self.step(Step::Dtmf(digits.into()))
+    }
+
+    /// Adds [`Step::Info`].
+    #[must_use]
+    pub fn info(self, digits: impl Into<String>) -> Self {
+        self.step(Step::Info(digits.into()))
     }
 
     /// Adds [`Step::Hold`].

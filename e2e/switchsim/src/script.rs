@@ -74,6 +74,10 @@ pub(crate) async fn run(call: Arc<CallShared>, plan: CallPlan) -> Result<(), Scr
                 call.dial(digits).await;
                 Ok(())
             }
+            Step::Info(digits) => {
+                call.info(digits).await;
+                Ok(())
+            }
             Step::Wait(duration) => {
                 // An end before its time ends the wait.
                 call.reaches(Progress::Ended, *duration).await;
@@ -134,7 +138,7 @@ fn name(step: &Step) -> String {
 }
 
 const EXPECTED: &str = "say FILE.wav, say-for-ever FILE.wav, stop-saying, wait MS, wait-for-agent, wait-for-speech, wait-for-silence MS, wait-for-attempt N, \
-    wait-for-hangup, dtmf DIGITS, expect-dtmf DIGITS, hold, unhold or hangup";
+    wait-for-hangup, dtmf DIGITS, info DIGITS, expect-dtmf DIGITS, hold, unhold or hangup";
 
 impl CallPlan {
     /// Adds the steps of a script: one a line, empty lines and lines beginning with `#` left out. WAV files are looked for in
@@ -186,6 +190,7 @@ impl CallPlan {
                 "wait-for-attempt" => Step::WaitForAttempt(argument.parse().map_err(|_| bad())?),
                 "wait-for-hangup" => Step::WaitForHangup,
                 "dtmf" => Step::Dtmf(text()?),
+                "info" => Step::Info(text()?),
                 "expect-dtmf" => Step::ExpectDtmf(text()?),
                 "hold" => Step::Hold,
                 "unhold" => Step::Unhold,

@@ -78,6 +78,9 @@ impl OfferedCodec {
     #[must_use]
     pub fn endpoint_name(&self) -> String {
         let module = self.module().unwrap_or("CORE_PCM_MODULE");
+        if self.name == "OPUS" {
+            return format!("{module}.opus@{}h@{}i@2c", self.clock_hz, self.ptime_ms);
+        }
         let bits = if self.name == "L16" { self.clock_hz * 16 } else { 64_000 };
         format!("{module}.{}@{}h@{}i@{bits}b", self.name, self.clock_hz, self.ptime_ms)
     }

@@ -7,14 +7,13 @@
 //! - `transfer` is where a pod sends a caller (`uuid_transfer`). Nothing else leads there: it is the way to calls that cost.
 //!
 //! What a caller says (dialled number, names, SIP headers) is in no action's data before it was held against [`DIALLED`].
-
-use sofia_crds::spec::Srtp;
+//! FreeSWITCH expands values of variables again, so nothing of the caller's is ever put into one.
 
 use super::error::RenderError;
 use super::xml::Element;
 use super::{
     AFTER_CONTEXT, AGENT_CONTEXT, AGENT_SIP_PORT, ATTEMPTS, DRAINING_VARIABLE, EDGE_CONTEXT, LOOPBACK, SwitchConfig,
-    TRANSFER_CONTEXT, check, gateways,
+    TRANSFER_CONTEXT, callers, check, gateways,
 };
 
 /// What a dialled number may consist of: digits, letters and marks that mean nothing in a dial string. `\z` and not `$`, which
@@ -61,12 +60,6 @@ fn edge(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
     chosen = action(chosen, "set", format!("{ANSWERED}=false"));
     chosen = action(chosen, "set", format!("{LOST}=false"));
     chosen = action(chosen, "set", format!("{EARLIER}=0"));
-    let security = match config.free_switch.srtp {
-        Srtp::Disabled => "forbidden",
-        Srtp::Optional => "optional",
-        Srtp::Required => "mandatory",
-    };
-    chosen = action(chosen, "set", format!("rtp_secure_media_inbound={security}"));
     call = call.child(attempt(chosen, 1, LEG_TIMEOUT_SECONDS, config));
     let unknown = refusal(dialled(DIALLED), "404", "UNALLOCATED_NUMBER");
     let malformed = refusal(Element::new("condition"), "484", "INVALID_NUMBER_FORMAT");
@@ -74,6 +67,9 @@ fn edge(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
     Ok(context(EDGE_CONTEXT)
         .comment("set by what ends this FreeSWITCH: no new calls, those that are up go on")
         .child(Element::named("extension", "draining").child(later(draining)))
+        .comment("what the pod is offered: the caller's own codec where pods speak it, else all of theirs, best first")
+        .comment("numbers and names that would break a SIP header on the way to the pod, which asks for them elsewhere")
+        .children(callers::extensions(config)?)
         .comment(
             "whatever the numbers are, no comma or bracket is let through: what is dialled ends up in a dial string",
         )
@@ -170,11 +166,15 @@ fn attempt(condition: Element, number: u32, leg_timeout: u32, config: &SwitchCon
     let variables = [
         format!("media_timeout={MEDIA_TIMEOUT_MS}"),
         format!("leg_timeout={leg_timeout}"),
+        format!("absolute_codec_string=${{{}}}", callers::CODECS),
+        // A caller on hold is no reason for the next pod to be silent: it would be taken for lost.
+        "origination_audio_mode=sendrecv".to_owned(),
         "rtp_secure_media=forbidden".to_owned(),
         "sip_h_X-Call-UUID=${uuid}".to_owned(),
         format!("sip_h_X-Attempt={number}"),
         format!("sip_h_X-Earlier-Attempts=${{{EARLIER}}}"),
         format!("sip_h_X-Answered=${{{ANSWERED}}}"),
+        format!("sip_h_X-Caller=${{{}}}", callers::CALLER),
         format!("sip_h_X-Sofia-Token={}", config.esl_token.expose()),
     ];
     let bridge =
@@ -211,6 +211,8 @@ fn transfer(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
     let mut transfer = context(TRANSFER_CONTEXT);
     if let Some(gateway) = gateways::first(config)? {
         let mut outside = dialled(OUTSIDE);
+        // With a person at the other end, music on hold is what it is meant for.
+        outside = action(outside, "unset", "hold_music");
         outside = action(outside, "set", "hangup_after_bridge=true");
         outside = action(outside, "set", "continue_on_fail=false");
         outside = action(outside, "bridge", format!("sofia/gateway/{gateway}/${{destination_number}}"));
@@ -225,15 +227,20 @@ fn context(name: &'static str) -> Element {
 }
 
 fn dialled(expression: impl Into<super::xml::Value>) -> Element {
-    Element::new("condition").with("field", "destination_number").with("expression", expression)
+    said("destination_number", expression)
+}
+
+/// A condition on what the caller's INVITE says; as a field it is compared and never expanded.
+pub(super) fn said(field: &'static str, expression: impl Into<super::xml::Value>) -> Element {
+    Element::new("condition").with("field", field).with("expression", expression)
 }
 
 /// A condition on a channel's variable.
-fn variable(name: &str, expression: &'static str) -> Element {
+pub(super) fn variable(name: &str, expression: impl Into<super::xml::Value>) -> Element {
     Element::new("condition").with("field", format!("${{{name}}}")).with("expression", expression)
 }
 
-fn action(condition: Element, application: &'static str, data: impl Into<super::xml::Value>) -> Element {
+pub(super) fn action(condition: Element, application: &'static str, data: impl Into<super::xml::Value>) -> Element {
     condition.child(Element::new("action").with("application", application).with("data", data))
 }
 

@@ -9,6 +9,7 @@
 //! | SIP profiles | `profiles.rs` |
 //! | carriers | `gateways.rs` |
 //! | who is answered, takeovers, transfers | `dialplan.rs` |
+//! | callers' codecs, names, keys for SRTP, hold | `callers.rs` |
 //! | what a value may consist of | `check.rs` |
 //! | escaping | `xml.rs` |
 //!
@@ -16,6 +17,7 @@
 //! address; RTP to the pods is IPv4, so a cluster without IPv4 needs an external FreeSWITCH. With TLS the certificate of a
 //! gateway is not checked, since a stock image has no list of authorities where FreeSWITCH looks for one.
 
+mod callers;
 mod check;
 mod dialplan;
 mod error;
@@ -97,15 +99,23 @@ pub fn render(config: &SwitchConfig<'_>) -> Result<String, RenderError> {
         .child(switch::limits(config.free_switch.rtp_port_range)?)
         .child(switch::event_socket(config)?)
         .child(switch::access_lists(config)?)
+        .child(switch::opus())
+        .child(switch::msrp())
         .child(profiles::sofia(config)?)
         .child(switch::timezones());
     let dialplan = Element::named("section", "dialplan").children(dialplan::contexts(config)?);
     Element::new("document")
         .with("type", "freeswitch/xml")
+        .child(global(callers::security_of_late_offers(config.free_switch.srtp)))
         .child(configuration)
         .child(dialplan)
         .child(Element::named("section", "directory"))
         .into_document()
+}
+
+/// A global variable, which channels have unless they say otherwise: `name=value`.
+fn global(assignment: String) -> Element {
+    Element::new("X-PRE-PROCESS").with("cmd", "set").with("data", assignment)
 }
 
 /// `fs_cli.conf`, with which probes and the drain hook reach the event socket without a password among their arguments.

@@ -3,12 +3,14 @@
 
 use std::net::IpAddr;
 
-use sofia_crds::spec::{Codec, GatewayTransport};
+use sofia_crds::spec::{Acceptance, Codec, GatewayTransport, InfoKeys};
 
 use super::error::RenderError;
 use super::switch::{AGENT_LIST, EDGE_LIST, configuration};
 use super::xml::{Element, Value};
-use super::{AGENT_CONTEXT, AGENT_SIP_PORT, EDGE_CONTEXT, LOOPBACK, RUN_FOLDER, SwitchConfig, check, gateways};
+use super::{
+    AGENT_CONTEXT, AGENT_SIP_PORT, EDGE_CONTEXT, LOOPBACK, RUN_FOLDER, SwitchConfig, callers, check, gateways,
+};
 
 /// Says what answers, and not which release of what.
 const USER_AGENT: &str = "Sofia Phone";
@@ -22,7 +24,7 @@ const DTMF_PAYLOAD_TYPE: u16 = 101;
 const MAX_PROCEEDING: u32 = 1000;
 
 pub(super) fn sofia(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
-    let profiles = Element::new("profiles").child(edge(config)?).child(agent(config)?);
+    let profiles = Element::new("profiles").child(edge(config)?).child(agent(config));
     let global = Element::new("global_settings").param("log-level", 0_u16);
     Ok(configuration("sofia.conf").child(global).child(profiles))
 }
@@ -51,6 +53,10 @@ fn edge(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
         .param("disable-transfer", true)
         .param("sip-options-respond-503-on-busy", true)
         .param("max-proceeding", MAX_PROCEEDING)
+        .comment("habits of carriers and telephones: no offer in the INVITE, PRACK, keys by INFO")
+        .param("enable-3pcc", spec.interop.late_offer == Acceptance::Accepted)
+        .param("enable-100rel", spec.interop.reliable_provisional == Acceptance::Accepted)
+        .param("liberal-dtmf", spec.interop.info_keys == InfoKeys::Accepted)
         .param("inbound-codec-prefs", "OPUS,G722,PCMU,PCMA")
         .param("outbound-codec-prefs", "PCMU,PCMA");
     if spec.gateways.iter().any(|gateway| gateway.transport == GatewayTransport::Tls) {
@@ -68,8 +74,8 @@ fn edge(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
     Ok(profile.child(settings))
 }
 
-fn agent(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
-    let codecs = codecs(config.codecs)?;
+fn agent(config: &SwitchConfig<'_>) -> Element {
+    let codecs = codecs(config.codecs);
     let settings = Element::new("settings")
         .param("context", AGENT_CONTEXT)
         .param("sip-ip", LOOPBACK)
@@ -85,7 +91,7 @@ fn agent(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
         .param("inbound-bypass-media", true)
         .param("inbound-codec-prefs", codecs.as_str())
         .param("outbound-codec-prefs", codecs);
-    Ok(Element::named("profile", AGENT_CONTEXT).child(settings))
+    Element::named("profile", AGENT_CONTEXT).child(settings)
 }
 
 fn common(settings: Element) -> Element {
@@ -100,16 +106,8 @@ fn common(settings: Element) -> Element {
         .param("rfc2833-pt", DTMF_PAYLOAD_TYPE)
 }
 
-/// As FreeSWITCH names them. Without its rate, L16 would be narrowband.
-fn codecs(codecs: &[Codec]) -> Result<String, RenderError> {
-    if codecs.is_empty() {
-        return Err(RenderError::new("spec.dataPlane.codecs", "at least one codec"));
-    }
-    let name = |codec: &Codec| match codec {
-        Codec::L16 => "L16@16000h",
-        Codec::G722 | Codec::Pcmu | Codec::Pcma => codec.name(),
-    };
-    Ok(codecs.iter().map(name).collect::<Vec<_>>().join(","))
+fn codecs(codecs: &[Codec]) -> String {
+    codecs.iter().map(|codec| callers::switch_name(*codec)).collect::<Vec<_>>().join(",")
 }
 
 fn port(port: u16) -> Result<u16, RenderError> {

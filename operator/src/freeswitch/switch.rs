@@ -27,6 +27,10 @@ const PORTS_PER_CALL: u32 = 4;
 const SESSIONS_PER_CALL: u32 = 3;
 /// Two hundred calls a second, or two hundred and fifty that lose their pods at once and need two new sessions each.
 const SESSIONS_PER_SECOND: u32 = 600;
+/// Of ten; speech gains nothing from more.
+const OPUS_COMPLEXITY: u16 = 5;
+/// Highest rate that callers are asked to send.
+const OPUS_PLAYBACK_HZ: u16 = 16_000;
 /// Access list of the profile that carriers reach.
 pub(super) const EDGE_LIST: &str = "edge";
 /// Access list of the profile that leads to the pods.
@@ -56,7 +60,8 @@ pub(super) fn limits(ports: RtpPortRange) -> Result<Element, RenderError> {
         .param("max-sessions", calls * SESSIONS_PER_CALL)
         .param("sessions-per-second", SESSIONS_PER_SECOND)
         .param("rtp-start-port", ports.start)
-        .param("rtp-end-port", ports.end)
+        .comment("the last port for RTP, an even one; the odd one behind it is RTCP's")
+        .param("rtp-end-port", ports.end.saturating_sub(1) & !1)
         .param("loglevel", "notice")
         .comment("no command is run because a value looks like one")
         .param("api-expansion", false);
@@ -89,6 +94,22 @@ fn deny_others(list: &'static str) -> Element {
 
 fn allow(range: impl Into<Value>) -> Element {
     Element::new("node").with("type", "allow").with("cidr", range)
+}
+
+/// Pods hear and speak 16 kHz, and a call is in mono: what is beyond that would only cost.
+pub(super) fn opus() -> Element {
+    let settings = Element::new("settings")
+        .param("use-vbr", true)
+        .param("complexity", OPUS_COMPLEXITY)
+        .param("keep-fec-enabled", true)
+        .param("maxplaybackrate", OPUS_PLAYBACK_HZ)
+        .param("mono", true);
+    configuration("opus.conf").child(settings)
+}
+
+/// Not used; without it FreeSWITCH warns at its start.
+pub(super) fn msrp() -> Element {
+    configuration("msrp.conf").child(Element::new("settings"))
 }
 
 pub(super) fn timezones() -> Element {

@@ -44,7 +44,12 @@ impl Api for SwitchApi<'_> {
                 });
                 OK.to_owned()
             }
-            ("uuid_getvar", Some(target)) => target.channel.lock().variables.get(rest).unwrap_or("_undef_").to_owned(),
+            ("uuid_getvar", Some(target)) => match target.channel.lock().lookup(rest) {
+                None => "_undef_".to_owned(),
+                // FreeSWITCH sends no empty answers.
+                Some(value) if value.is_empty() => "-ERR no reply\n".to_owned(),
+                Some(value) => value.into_owned(),
+            },
             ("uuid_dump", Some(target)) => esl::dump(events, &target.channel.lock()),
             ("uuid_transfer", Some(target)) => transfer(&target, rest),
             ("uuid_kill", Some(target)) => kill(&target, rest),

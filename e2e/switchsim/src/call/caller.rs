@@ -9,6 +9,7 @@ use rand::random;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::names::{self, Presented};
 use super::pod::{self, NewPodLeg};
 use super::{CallShared, CallerEnd, Control, LegCommand, LegEvent};
 use crate::cause::Cause;
@@ -19,6 +20,7 @@ use crate::handle::Progress;
 use crate::masked;
 use crate::media::leg::{LegFormat, LocalSound};
 use crate::media::pump::{MediaEvent, NewLeg, Order};
+use crate::plan::{Invite, OfferKind};
 use crate::report::{EndedBy, Happening};
 use crate::sdp::{Offer, OfferedCodec, Security, read_answer};
 
@@ -41,13 +43,18 @@ struct CallerLeg<'a> {
     controls: mpsc::UnboundedReceiver<Control>,
     attempts: u32,
     response: Option<u16>,
-    /// The codec of the first pod: once the caller is answered, later legs offer no other.
-    codec: Option<OfferedCodec>,
+    invite: &'a Invite,
+    /// What the caller and profile `edge` have in common, the caller's best first.
+    offered: Vec<OfferedCodec>,
 }
 
 /// Runs a caller's leg to its end.
-pub(super) async fn run(shared: &Arc<CallShared>, controls: mpsc::UnboundedReceiver<Control>) -> CallerEnd {
-    let mut leg = CallerLeg { shared, controls, attempts: 0, response: None, codec: None };
+pub(super) async fn run(
+    shared: &Arc<CallShared>,
+    controls: mpsc::UnboundedReceiver<Control>,
+    invite: &Invite,
+) -> CallerEnd {
+    let mut leg = CallerLeg { shared, controls, attempts: 0, response: None, invite, offered: Vec::new() };
     if let Some(list) = shared.core.refused_by_access_list(&shared.channel.lock().network_addr) {
         shared.problem(format!("the access lists of profile edge ({list}) refuse the caller's network_addr"));
         return leg.refused(403, Cause::CALL_REJECTED);
@@ -62,6 +69,10 @@ pub(super) async fn run(shared: &Arc<CallShared>, controls: mpsc::UnboundedRecei
         shared.channel.lock().variables.set("sip_rh_Retry-After", BUSY_RETRY_AFTER);
         return leg.refused(503, Cause::SWITCH_CONGESTION);
     };
+    if let Err((status, cause, problem)) = leg.take_invite() {
+        shared.problem(problem);
+        return leg.refused(status, cause);
+    }
     for _ in 0..MAX_HOPS {
         let actions = {
             let mut channel = shared.channel.lock();
@@ -105,6 +116,53 @@ impl CallerLeg<'_> {
     /// A final response before the dialplan.
     fn refused(&self, status: u16, cause: Cause) -> CallerEnd {
         CallerEnd { response: Some(status), ..self.end(cause, EndedBy::Switch) }
+    }
+
+    /// What is looked at before the dialplan. The codecs are not agreed on yet, unless the switch had to make the offer.
+    fn take_invite(&mut self) -> Result<(), (u16, Cause, &'static str)> {
+        let Some(profile) = self.shared.core.config.profile("edge") else { return Ok(()) };
+        if self.invite.requires_100rel && !profile.reliable_provisional {
+            return Err((420, Cause::INTERWORKING, "the caller requires 100rel: profile edge has no enable-100rel"));
+        }
+        let late = self.invite.offer == OfferKind::Late;
+        if late && !profile.late_offers {
+            let problem = "the caller brings no offer: profile edge has no enable-3pcc";
+            return Err((480, Cause::MANDATORY_IE_MISSING, problem));
+        }
+        let known = self.shared.core.config.known_codecs(&profile.inbound_codec_string);
+        self.offered = OfferedCodec::list(&self.invite.codecs);
+        self.offered.retain(|codec| known.iter().any(|known| known.name == codec.name));
+        if late {
+            self.offered.truncate(1);
+            self.answer();
+        }
+        let names: Vec<String> = self.offered.iter().map(OfferedCodec::endpoint_name).collect();
+        let mut channel = self.shared.channel.lock();
+        channel.variables.set("ep_codec_string", names.join(","));
+        channel.variables.set("switch_r_sdp", self.callers_sdp());
+        Ok(())
+    }
+
+    /// The caller's SDP, as far as a dialplan can care.
+    fn callers_sdp(&self) -> String {
+        let codecs = &self.invite.codecs;
+        let crypto = if self.invite.offer == OfferKind::CryptoInAvp {
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d29ya3MgZm9yIGNvbmRpdGlvbnMgb25seQ==\r\n"
+        } else {
+            ""
+        };
+        format!("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\na=x-codecs:{codecs}\r\n{crypto}")
+    }
+
+    /// Whether leg A can be answered now that a pod has been. Such an offer is refused unless the dialplan says otherwise, and
+    /// answered without audio where it may be encrypted.
+    fn agrees_with_caller(&self) -> bool {
+        if self.invite.offer != OfferKind::CryptoInAvp {
+            return true;
+        }
+        let channel = self.shared.channel.lock();
+        let says = |name: &str, value: &str| channel.lookup(name).is_some_and(|found| found == value);
+        says("rtp_allow_crypto_in_avp", "true") && says("rtp_secure_media_inbound", "forbidden")
     }
 
     async fn execute(&mut self, actions: &[Action]) -> Flow {
@@ -227,11 +285,16 @@ impl CallerLeg<'_> {
     }
 
     fn codecs(&self, dial: &DialString, profile: &Profile) -> Vec<OfferedCodec> {
-        if let Some(absolute) = variable(dial, "absolute_codec_string") {
-            return OfferedCodec::list(absolute);
+        if let Some(absolute) = variable(dial, "absolute_codec_string").filter(|list| !list.is_empty()) {
+            return self.shared.core.config.known_codecs(absolute);
         }
-        // As recorded: a caller who is talking already keeps the codec over a takeover.
-        self.codec.as_ref().map_or_else(|| profile.outbound_codecs.clone(), |codec| vec![codec.clone()])
+        // Late negotiation: what the caller offered, whatever the profile prefers; of a caller who is talking already, the codec alone.
+        let talking = self.shared.channel.lock().answered_us > 0;
+        match self.offered.as_slice() {
+            [] => profile.outbound_codecs.clone(),
+            [first, ..] if talking => vec![first.clone()],
+            all => all.to_vec(),
+        }
     }
 
     async fn bridge(&mut self, data: &str) -> Flow {
@@ -275,6 +338,13 @@ impl CallerLeg<'_> {
                 .problem(format!("profile {}: needs inbound-bypass-media=true, enable-timer=false", target.name));
             return self.bridge_failed(Cause::INCOMPATIBLE_DESTINATION);
         }
+        let presented = match names::present(&self.shared.channel.lock()) {
+            Ok(presented) => presented,
+            Err(problem) => {
+                self.shared.problem(problem);
+                return self.bridge_failed(Cause::NORMAL_TEMPORARY_FAILURE);
+            }
+        };
         let bound = core.bind_rtp(profile.rtp_ip).and_then(|socket| Ok((socket.local_addr()?, socket)));
         let (rtp, socket) = match bound {
             Ok(bound) => bound,
@@ -293,7 +363,7 @@ impl CallerLeg<'_> {
             security: variable(&dial, "rtp_secure_media").map_or(Security::None, Security::parse),
             session: 1_700_000_000 + u64::from(random::<u32>() % 100_000_000),
         };
-        let mut leg = self.start_leg(&dial, profile, target, &offer, attempt);
+        let mut leg = self.start_leg(&dial, (profile, target), presented, &offer, attempt);
         let limit = seconds(&dial, "leg_timeout").unwrap_or(LEG_TIMEOUT);
         let (sdp, setup_ms) = match self.wait_for_answer(&mut leg, limit).await {
             Ok(answer) => answer,
@@ -307,12 +377,16 @@ impl CallerLeg<'_> {
                 return self.leg_ended(attempt, Cause::INCOMPATIBLE_DESTINATION, false);
             }
         };
+        if !self.agrees_with_caller() {
+            self.shared.problem("a=crypto in RTP/AVP: the caller's offer is refused");
+            leg.command(LegCommand::Bye(Cause::INCOMPATIBLE_DESTINATION));
+            return Flow::End(Cause::INCOMPATIBLE_DESTINATION, EndedBy::Switch);
+        }
         leg.command(LegCommand::Ack);
         let (events, media_events) = mpsc::unbounded_channel();
         let media_timeout = variable(&dial, "media_timeout").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
         let format = LegFormat { media };
         self.shared.order(Order::Attach(Box::new(NewLeg { attempt, socket, format, media_timeout, events })));
-        self.codec = codecs.iter().find(|codec| codec.codec() == Some(media.codec)).cloned();
         self.shared.note(Happening::LegAnswered { attempt, setup_ms, remote: media.remote.to_string() });
         self.answer();
         self.stay_bridged(leg, media_events, attempt).await
@@ -321,8 +395,8 @@ impl CallerLeg<'_> {
     fn start_leg(
         &self,
         dial: &DialString,
-        profile: &Profile,
-        target: &Profile,
+        (profile, target): (&Profile, &Profile),
+        presented: Presented,
         offer: &Offer<'_>,
         attempt: u32,
     ) -> pod::PodLeg {
@@ -337,6 +411,7 @@ impl CallerLeg<'_> {
             profile: target.clone(),
             source: SocketAddr::new(profile.sip_ip, profile.sip_port),
             destination: dial.user.clone(),
+            presented,
             sip_headers: headers.collect(),
             offer: offer.to_sdp(),
             codec_string,

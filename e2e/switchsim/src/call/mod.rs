@@ -3,6 +3,7 @@
 
 mod api;
 mod caller;
+mod names;
 mod pod;
 
 pub(crate) use api::{SwitchApi, api};
@@ -120,9 +121,10 @@ pub(crate) fn start(core: &Arc<Core>, plan: CallPlan) -> CallHandle {
         (false, _) => plan.context.clone(),
     };
     let host = profile.map_or_else(|| "127.0.0.1".to_owned(), |profile| profile.sip_ip.to_string());
-    let name = plan.name.clone().unwrap_or_else(|| plan.from.clone());
+    let number = names::taken(&plan.from);
+    let name = names::taken(plan.name.as_deref().unwrap_or(&plan.from));
     let mut channel =
-        Channel::new(&uuid, format!("sofia/edge/{}@{host}", plan.from), &plan.from, &name, &plan.to, &context);
+        Channel::new(&uuid, format!("sofia/edge/{}@{host}", plan.from), &number, &name, &plan.to, &context);
     channel.globals = core.globals.clone();
     channel.network_addr.clone_from(&plan.network_addr);
     let channel = SharedChannel::new(channel);
@@ -148,9 +150,9 @@ pub(crate) fn start(core: &Arc<Core>, plan: CallPlan) -> CallHandle {
     shared.order(Order::Add { monitor, timeline, impairments });
 
     let run = shared.clone();
-    let (to, from) = (plan.to.clone(), plan.from.clone());
+    let (to, from, invite) = (plan.to.clone(), plan.from.clone(), plan.invite.clone());
     let task = tokio::spawn(async move {
-        let end = caller::run(&run, controls).await;
+        let end = caller::run(&run, controls, &invite).await;
         run.core.channels().remove(&uuid);
         let (removed, gone) = oneshot::channel();
         run.order(Order::Remove { removed });

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::api::SwitchApi;
+use super::names::Presented;
 use super::{CallShared, LegCommand, LegEvent};
 use crate::cause::Cause;
 use crate::channel::{Channel, SharedChannel};
@@ -34,6 +35,7 @@ pub(super) struct NewPodLeg {
     pub(super) profile: Profile,
     pub(super) source: SocketAddr,
     pub(super) destination: String,
+    pub(super) presented: Presented,
     pub(super) sip_headers: Vec<(String, String)>,
     pub(super) offer: String,
     pub(super) codec_string: String,
@@ -74,14 +76,7 @@ enum SocketEnd {
 pub(super) fn start(shared: &Arc<CallShared>, new: NewPodLeg) -> PodLeg {
     let core = &shared.core;
     let uuid = Uuid::new_v4().to_string();
-    let (number, name) = {
-        let caller = shared.channel.lock();
-        let chosen = |variable: &str, own: &str| caller.variables.get(variable).unwrap_or(own).to_owned();
-        (
-            chosen("effective_caller_id_number", &caller.caller_number),
-            chosen("effective_caller_id_name", &caller.caller_name),
-        )
-    };
+    let Presented { number, name } = new.presented;
     let host = new.profile.sip_ip;
     let mut channel = Channel::new(
         &uuid,

@@ -21,6 +21,7 @@ pub use dialplan::{Action, Break, Condition, Dialplan};
 pub use local::LocalAddresses;
 pub use profile::Profile;
 
+use crate::sdp::OfferedCodec;
 use xml::{attribute, descendants, params};
 
 /// Why a configuration cannot be used.
@@ -92,6 +93,8 @@ pub struct Config {
     pub dialplan: Arc<Dialplan>,
     /// Global variables as they are at the start: the pre-processor's.
     pub globals: HashMap<String, String>,
+    /// That are loaded.
+    modules: Vec<String>,
     /// In the order of the file.
     profiles: Vec<Profile>,
     access_lists: HashMap<String, AccessList>,
@@ -175,7 +178,15 @@ impl Config {
         };
         let dialplan = Arc::new(dialplan::read(section("dialplan")?, &known)?);
         let event_socket = part("event_socket.conf").map(read_event_socket).transpose()?;
-        Ok(Self { rtp_ports, max_sessions, event_socket, dialplan, globals, profiles, access_lists })
+        let modules = modules.into_iter().map(str::to_owned).collect();
+        Ok(Self { rtp_ports, max_sessions, event_socket, dialplan, globals, modules, profiles, access_lists })
+    }
+
+    /// Those codecs of the list that this switch knows: one whose module is not loaded is left out without a word.
+    #[must_use]
+    pub fn known_codecs(&self, list: &str) -> Vec<OfferedCodec> {
+        let has = |module: &str| self.modules.iter().any(|loaded| loaded == module);
+        OfferedCodec::list(list).into_iter().filter(|codec| codec.module().is_none_or(has)).collect()
     }
 
     /// The profile of that name.

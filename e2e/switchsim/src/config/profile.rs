@@ -33,6 +33,12 @@ pub struct Profile {
     pub session_timers: bool,
     /// `rtp-timer-name=soft`: without it audio does not come back after hold.
     pub soft_timer: bool,
+    /// Callers without an offer are answered with one (`enable-3pcc`).
+    pub late_offers: bool,
+    /// Callers that require reliable provisional responses are taken (`enable-100rel`).
+    pub reliable_provisional: bool,
+    /// Keys by SIP INFO are taken beside those in the RTP (`liberal-dtmf`).
+    pub liberal_dtmf: bool,
     /// Payload type of telephone-event at 8 kHz.
     pub dtmf_payload_type: u8,
     /// Names of the gateways of this profile.
@@ -85,6 +91,9 @@ pub(super) fn read(node: Node<'_, '_>, modules: &[&str]) -> Result<Profile, Conf
         inbound_acls: all(node_settings, "apply-inbound-acl").map(|value| value.value.trim().to_owned()).collect(),
         bypass_media,
         session_timers: flag("enable-timer", true),
+        late_offers: flag("enable-3pcc", false),
+        reliable_provisional: flag("enable-100rel", false),
+        liberal_dtmf: flag("liberal-dtmf", false),
         soft_timer: settings.get("rtp-timer-name").is_some_and(|value| value.value == "soft"),
         dtmf_payload_type: settings
             .get("rfc2833-pt")

@@ -124,6 +124,13 @@ fn plan(new: &NewCall) -> Result<CallPlan, Refusal> {
     if let Some(address) = new.network_addr {
         plan = plan.network_addr(address.to_string());
     }
+    if let Some(codecs) = &new.codecs {
+        plan = plan.codecs(codecs);
+    }
+    plan = plan.offer(new.offer);
+    if new.requires_100rel {
+        plan = plan.requires_100rel();
+    }
     if !new.record {
         plan = plan.unrecorded();
     }

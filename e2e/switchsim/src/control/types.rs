@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::handle::Snapshot;
 use crate::load::LoadReport;
 use crate::media::Impairments;
-use crate::plan::STEP_TIMEOUT;
+use crate::plan::{OfferKind, STEP_TIMEOUT};
 use crate::report::CallOutcome;
 use crate::voices::Voice;
 
@@ -30,6 +30,15 @@ pub struct NewCall {
     /// Where the caller calls from, for access lists and conditions; 127.0.0.1 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_addr: Option<IpAddr>,
+    /// The codecs that the caller offers, best first, such as `opus,PCMU`; `G722,PCMU,PCMA` if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codecs: Option<String>,
+    /// How they are offered; in the INVITE if not given.
+    #[serde(default)]
+    pub offer: OfferKind,
+    /// Whether the caller requires reliable provisional responses.
+    #[serde(default)]
+    pub requires_100rel: bool,
     /// Steps, one a line.
     #[serde(default)]
     pub script: Vec<String>,
@@ -65,6 +74,9 @@ impl NewCall {
             name: None,
             context: None,
             network_addr: None,
+            codecs: None,
+            offer: OfferKind::default(),
+            requires_100rel: false,
             script: Vec::new(),
             impairments: Impairments::default(),
             record: true,

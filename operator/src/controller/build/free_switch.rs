@@ -120,6 +120,8 @@ fn container(context: &Context<'_>, free_switch: &FreeSwitch) -> Container {
         name: Component::FreeSwitch.as_str().to_owned(),
         image: Some(image.clone()),
         command: Some(command()),
+        // With standard input at its end, the console of some builds reads it again and again, on two cores.
+        stdin: Some(true),
         // Where `fs_cli` would look for its own files.
         env: Some(vec![EnvVar { name: "HOME".to_owned(), value: Some(DATA_PATH.to_owned()), ..EnvVar::default() }]),
         ports: Some(ports(free_switch)),

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use switchsim::pod::{Behaviour, PodCall, TestPod};
-use switchsim::{CallOutcome, CallPlan, Cause, EndedBy, Happening, Switch, SwitchBuilder};
+use switchsim::{CallOutcome, CallPlan, Cause, EndedBy, Happening, OfferKind, Switch, SwitchBuilder};
 
 use super::Given;
 use crate::freeswitch::DRAINING_VARIABLE;
@@ -79,6 +79,30 @@ async fn a_call_is_answered_by_a_pod_that_is_shown_the_token() {
     call.hang_up();
     let outcome = call.outcome().await;
     assert_eq!((outcome.sip_status, outcome.attempts, outcome.ended_by), (200, 1, EndedBy::Caller));
+}
+
+#[tokio::test]
+async fn callers_of_every_kind_reach_a_pod() {
+    let pod = pod(Behaviour::Tone).await;
+    let switch = switch(&Given::minimal(), pod.address());
+    let callers: Vec<(CallPlan, &str)> = vec![
+        (plan("100").codecs("opus"), "L16/16000"),
+        (plan("100").codecs("opus,PCMU"), "L16/16000"),
+        (plan("100").codecs("PCMU").offer(OfferKind::Late), "PCMU/8000"),
+        (plan("100").codecs("PCMU").offer(OfferKind::CryptoInAvp), "PCMU/8000"),
+        (plan("100").codecs("G722,PCMU").requires_100rel(), "G722/8000"),
+        (plan("100").codecs("PCMU").name("A \"quoted\"\nname"), "PCMU/8000"),
+        (plan("100").codecs("PCMU").from("a{b}${uuid}"), "PCMU/8000"),
+    ];
+    for (at, (caller, codec)) in callers.into_iter().enumerate() {
+        let call = switch.dial(caller);
+        call.answered(SOON).await.unwrap_or_else(|error| panic!("caller {at}: {error}"));
+        let offer = pod.call(at, SOON).await.unwrap().header("variable_switch_r_sdp").unwrap();
+        let map = offer.split("rtpmap").nth(1).unwrap_or_default().replace("%2F", "/");
+        assert!(map.contains(codec), "caller {at}: {offer}");
+        call.hang_up();
+        call.outcome().await;
+    }
 }
 
 #[tokio::test]

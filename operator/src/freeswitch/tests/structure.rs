@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roxmltree::{Document, Node};
-use sofia_crds::spec::{GatewayTransport, Registration, RtpPortRange, Srtp};
+use sofia_crds::spec::{
+    Acceptance, Codec, FreeSwitch, GatewayTransport, InfoKeys, Interop, Registration, RtpPortRange, Srtp,
+};
 
 use super::{Given, gateway, password_ref};
 use crate::secret_text::SecretText;
@@ -15,7 +17,7 @@ const PROVEN: &[(&str, &str, &str)] = &[
     ("console.conf", "loglevel", "notice"),
     // max-sessions: by the range of RTP ports. sessions-per-second: a call is three sessions.
     ("switch.conf", "rtp-start-port", "20000"),
-    ("switch.conf", "rtp-end-port", "29999"),
+    ("switch.conf", "rtp-end-port", "29998"),
     ("switch.conf", "loglevel", "notice"),
     ("event_socket.conf", "listen-ip", "127.0.0.1"),
     ("event_socket.conf", "listen-port", "8021"),
@@ -79,6 +81,12 @@ fn actions(text: &str) -> Vec<(String, String, String)> {
         (context.attribute("name").unwrap().to_owned(), get("application"), get("data"))
     };
     actions.map(row).collect()
+}
+
+fn anti_actions(text: &str) -> Vec<String> {
+    let document = Document::parse(text).unwrap();
+    let nodes = document.descendants().filter(|node| node.has_tag_name("anti-action"));
+    nodes.filter_map(|node| node.attribute("data")).map(str::to_owned).collect()
 }
 
 #[test]
@@ -161,9 +169,11 @@ fn a_call_is_tried_five_times_each_with_its_number_and_three_hosts() {
         // Ringing may last; silence in mid-call may not.
         let patience = if at == 0 { 3 } else { 1 };
         let expected = format!(
-            "[media_timeout=1000,leg_timeout={patience},rtp_secure_media=forbidden,sip_h_X-Call-UUID=${{uuid}},\
+            "[media_timeout=1000,leg_timeout={patience},absolute_codec_string=${{sofia_phone_codecs}},\
+             origination_audio_mode=sendrecv,rtp_secure_media=forbidden,sip_h_X-Call-UUID=${{uuid}},\
              sip_h_X-Attempt={attempt},sip_h_X-Earlier-Attempts=${{sofia_phone_earlier}},\
-             sip_h_X-Answered=${{sofia_phone_answered}},sip_h_X-Sofia-Token=not-a-real-token]\
+             sip_h_X-Answered=${{sofia_phone_answered}},sip_h_X-Caller=${{sofia_phone_caller}},\
+             sip_h_X-Sofia-Token=not-a-real-token]\
              sofia/agent/${{sofia_phone_dialed}}@127.0.0.1:5080"
         );
         assert_eq!(*data, expected);
@@ -214,6 +224,88 @@ fn sessions_are_as_many_as_the_ports_allow() {
         given.free_switch.rtp_port_range = RtpPortRange { start, end };
         assert_eq!(given.render().unwrap_err().field, "spec.freeSwitch.rtpPortRange");
     }
+}
+
+#[test]
+fn the_last_port_is_an_even_one_whose_neighbour_is_in_the_range_too() {
+    let mut given = Given::minimal();
+    for (end, last) in [(20399, "20398"), (20400, "20398"), (20003, "20002"), (65535, "65534")] {
+        given.free_switch.rtp_port_range = RtpPortRange { start: 20000, end };
+        assert_eq!(param(&given.render().unwrap(), "switch.conf", "rtp-end-port").as_deref(), Some(last));
+    }
+}
+
+#[test]
+fn what_freeswitch_would_miss_at_its_start_is_there() {
+    let text = Given::minimal().render().unwrap();
+    let document = Document::parse(&text).unwrap();
+    let names: BTreeSet<_> = document
+        .descendants()
+        .filter(|node| node.has_tag_name("configuration"))
+        .filter_map(|node| node.attribute("name"))
+        .collect();
+    assert!(
+        names.contains("opus.conf") && names.contains("msrp.conf") && names.contains("timezones.conf"),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn a_callers_own_codec_goes_straight_through_where_it_is_listed_and_the_first_is_for_all_others() {
+    let lists = |codecs: Vec<Codec>| -> Vec<String> {
+        let given = Given { codecs, ..Given::minimal() };
+        let data = actions(&given.render().unwrap()).into_iter().map(|(_, _, data)| data);
+        data.filter_map(|data| data.strip_prefix("sofia_phone_codecs=").map(str::to_owned)).collect()
+    };
+    let all = lists(vec![Codec::L16, Codec::G722, Codec::Pcmu, Codec::Pcma]);
+    assert_eq!(all, ["^^:L16@16000h:G722:PCMU:PCMA", "^^:G722:PCMU:PCMA", "^^:PCMU:PCMA", "^^:PCMA"]);
+    assert_eq!(lists(vec![Codec::L16]), ["^^:L16@16000h"]);
+    assert_eq!(lists(vec![Codec::Pcmu, Codec::L16]), ["^^:PCMU:L16@16000h", "^^:PCMU:L16@16000h"]);
+}
+
+#[test]
+fn each_habit_of_a_carrier_can_be_turned_off() {
+    let mut given = Given::minimal();
+    let text = given.render().unwrap();
+    for name in ["enable-3pcc", "enable-100rel", "liberal-dtmf"] {
+        assert_eq!(param(&text, "edge", name).as_deref(), Some("true"), "{name}");
+        assert_eq!(param(&text, "agent", name), None, "{name}");
+    }
+    given.free_switch.interop = Interop {
+        late_offer: Acceptance::Refused,
+        reliable_provisional: Acceptance::Refused,
+        info_keys: InfoKeys::Ignored,
+        crypto_in_avp: Acceptance::Refused,
+    };
+    let off = given.render().unwrap();
+    for name in ["enable-3pcc", "enable-100rel", "liberal-dtmf"] {
+        assert_eq!(param(&off, "edge", name).as_deref(), Some("false"), "{name}");
+    }
+    assert_eq!((anti_actions(&text).len(), anti_actions(&off).len()), (2, 0));
+    // Plain RTP with a key in the offer is no SRTP.
+    given.free_switch = FreeSwitch { srtp: Srtp::Required, ..FreeSwitch::default() };
+    assert!(anti_actions(&given.render().unwrap()).is_empty());
+}
+
+#[test]
+fn a_caller_without_an_offer_is_offered_one_stream() {
+    let mut given = Given::minimal();
+    for (srtp, word) in [(Srtp::Disabled, "forbidden"), (Srtp::Optional, "forbidden"), (Srtp::Required, "mandatory")] {
+        given.free_switch.srtp = srtp;
+        let global = format!("<X-PRE-PROCESS cmd=\"set\" data=\"rtp_secure_media_inbound={word}\"/>");
+        assert_eq!(given.render().unwrap().matches(&global).count(), 1, "{srtp:?}");
+    }
+}
+
+#[test]
+fn music_on_hold_is_for_people() {
+    let actions = actions(&Given::full().render().unwrap());
+    let at = |application: &str, data: &str| {
+        actions.iter().position(|(_, known, given)| known == application && given == data).unwrap()
+    };
+    let first_bridge = actions.iter().position(|(_, application, _)| application == "bridge").unwrap();
+    assert!(at("set", "hold_music=silence") < first_bridge);
+    assert_eq!(actions[at("unset", "hold_music")].0, "transfer");
 }
 
 #[test]

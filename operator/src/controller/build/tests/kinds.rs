@@ -17,6 +17,13 @@ fn free_switch_pod(fixture: &Fixture) -> Value {
 }
 
 #[test]
+fn freeswitchs_console_has_an_open_standard_input() {
+    for network in ["ClusterIP", "HostNetwork", "LoadBalancer"] {
+        assert_eq!(free_switch_pod(&on(network, 5060))["containers"][0]["stdin"], true);
+    }
+}
+
+#[test]
 fn freeswitch_gives_way_to_the_next_as_its_network_allows() {
     let strategy = |network| fixture_strategy(&on(network, 5060));
     assert_eq!(strategy("ClusterIP"), json!({ "maxSurge": 1, "maxUnavailable": 0 }));
