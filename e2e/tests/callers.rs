@@ -52,7 +52,7 @@ async fn callers_of_every_kind_are_heard_and_their_keys_arrive() {
         let call = switch.dial(plan);
         call.agent_finishes(PATIENCE).await.unwrap_or_else(|error| panic!("{codec}: {error}"));
         call.dtmf("12").await;
-        call.info("5").await;
+        call.info("#").await;
         call.agent_finishes(PATIENCE).await.unwrap();
         call.hang_up();
         let outcome = call.outcome().await;
@@ -60,6 +60,6 @@ async fn callers_of_every_kind_are_heard_and_their_keys_arrive() {
         let record = pod.record().await;
         let keys: String =
             record.marks.iter().filter(|mark| mark.kind == MarkKind::Dtmf).map(|mark| &*mark.detail).collect();
-        assert_eq!(keys, "125", "{codec}");
+        assert_eq!(keys, "12#", "{codec}");
     }
 }
