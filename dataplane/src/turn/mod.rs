@@ -2,12 +2,14 @@
 //! that is told the time; none of them touches audio, sockets or clocks.
 //!
 //! [`endpointing`] runs beside the media, frame by frame. [`conversation`] runs beside the backend, event by event, and
-//! uses the rest: [`sentence`] cuts a streamed reply into what is spoken, [`history`] is what the model is told,
+//! uses the rest: [`speakable`] makes of what a model writes what a voice should get, [`sentence`] cuts that into what is
+//! spoken at once, [`history`] is what the model is told,
 //! [`tool`] what it may do, and [`state`] what another pod needs to go on when this one is lost.
 
 pub mod conversation;
 pub mod endpointing;
 pub mod history;
 pub mod sentence;
+pub mod speakable;
 pub mod state;
 pub mod tool;

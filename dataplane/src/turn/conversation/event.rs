@@ -86,6 +86,16 @@ pub enum Input {
         /// What it asks for; checked again here.
         call: ToolCall,
     },
+    /// What has come of a reply is whole, and need not wait for more.
+    ReplyPaused {
+        /// The turn of the [`Action::Generate`].
+        turn: TurnId,
+    },
+    /// All that came of a reply so far was a thought and no answer.
+    ReplyTakenBack {
+        /// The turn of the [`Action::Generate`].
+        turn: TurnId,
+    },
     /// A reply is complete, or will not be.
     ReplyEnded {
         /// The turn of the [`Action::Generate`].

@@ -151,6 +151,8 @@ impl Conversation {
             Input::Transcribed { turn, result } => self.transcribed(now, turn, result),
             Input::Reply { turn, text } => self.reply_text(now, turn, &text),
             Input::ReplyTool { turn, call } => self.reply_tool(now, turn, call),
+            Input::ReplyPaused { turn } => self.reply_paused(turn),
+            Input::ReplyTakenBack { turn } => self.reply_taken_back(turn),
             Input::ReplyEnded { turn, result } => self.reply_ended(now, turn, result),
             Input::ClipStarted { clip } => self.clip_started(now, clip),
             Input::ClipEnded { clip } => self.unsaved |= self.playout.ended(clip).is_some(),

@@ -5,7 +5,8 @@ use std::{collections::VecDeque, time::Instant};
 use super::event::{Action, ClipId, TurnId};
 use crate::turn::{
     history::{INTERRUPTED, heard_part},
-    sentence::{SentenceSplitter, SplitSettings, speakable},
+    sentence::{SentenceSplitter, SplitSettings},
+    speakable::{is_spoken, one_line, spoken_lines},
 };
 
 /// Clips given out at once: one is played, the others are being made.
@@ -56,9 +57,10 @@ pub(super) struct Playout {
 }
 
 impl Playout {
-    /// Queues a piece of a text, with the white space that follows it. Nothing to speak in it: nothing is queued.
+    /// Queues a piece of a text that is speakable, with the white space that follows it. Nothing to speak in it: nothing
+    /// is queued.
     pub(super) fn queue(&mut self, voice: Voice, text: String) -> bool {
-        let speaks = !speakable(&text).is_empty();
+        let speaks = is_spoken(&text);
         if speaks {
             self.waiting.push_back(Piece { voice, text });
         }
@@ -68,7 +70,7 @@ impl Playout {
     /// Queues a phrase: in one piece, so that it is spoken with one breath, unless it is too long for that.
     pub(super) fn queue_phrase(&mut self, voice: Voice, text: &str, split: &SplitSettings) {
         if text.chars().count() <= split.max_chars {
-            self.queue(voice, text.to_owned());
+            self.queue(voice, spoken_lines(text));
         } else {
             self.queue_all(voice, text, split);
         }
@@ -78,7 +80,7 @@ impl Playout {
     pub(super) fn queue_all(&mut self, voice: Voice, text: &str, split: &SplitSettings) -> bool {
         let mut splitter = SentenceSplitter::new(split.clone());
         let mut pieces = Vec::new();
-        splitter.push(text, &mut pieces);
+        splitter.push(&spoken_lines(text), &mut pieces);
         pieces.extend(splitter.finish());
         let mut any = false;
         for piece in pieces {
@@ -107,8 +109,8 @@ impl Playout {
         let clip = ClipId(self.last_clip);
         let action = match voice {
             Voice::Apology => Action::PlayApology { clip },
-            Voice::Reply(turn) => Action::Speak { turn: Some(turn), clip, text: speakable(&text) },
-            Voice::Greeting | Voice::Phrase => Action::Speak { turn: None, clip, text: speakable(&text) },
+            Voice::Reply(turn) => Action::Speak { turn: Some(turn), clip, text: one_line(&text) },
+            Voice::Greeting | Voice::Phrase => Action::Speak { turn: None, clip, text: one_line(&text) },
         };
         self.out.push_back(Clip { id: clip, voice, text, started: None });
         Some(action)
@@ -159,6 +161,26 @@ impl Playout {
     /// Drops what somebody had to say and has not been given out.
     pub(super) fn drop_waiting(&mut self, voice: Voice) {
         self.waiting.retain(|piece| piece.voice != voice);
+    }
+
+    /// Forgets what somebody had to say, as if it had never been said. With `true` some of it was given out, and with it
+    /// everything that was has to be cleared.
+    pub(super) fn take_back(&mut self, voice: Voice) -> bool {
+        self.drop_waiting(voice);
+        self.cutting.retain(|clip| clip.voice != voice);
+        if self.heard_voice == Some(voice) {
+            (self.heard, self.heard_voice) = (Heard::default(), None);
+        }
+        let out = self.out.len();
+        self.out.retain(|clip| clip.voice != voice);
+        let given_out = self.out.len() < out;
+        if given_out {
+            // Whatever else waits comes again.
+            for clip in self.out.drain(..).rev() {
+                self.waiting.push_front(Piece { voice: clip.voice, text: clip.text });
+            }
+        }
+        given_out
     }
 
     /// Forgets everything to be spoken; a clip that has started waits for how much of it was heard.

@@ -10,7 +10,7 @@ use super::{
     playout::Voice,
     timers::Timer,
 };
-use crate::turn::{sentence::SentenceSplitter, tool::ToolCall};
+use crate::turn::{sentence::SentenceSplitter, speakable::Speakable, tool::ToolCall};
 
 /// Tool calls of one reply.
 const MAX_TOOLS: u32 = 8;
@@ -18,6 +18,7 @@ const MAX_TOOLS: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) turn: TurnId,
+    speakable: Speakable,
     splitter: SentenceSplitter,
     chars: usize,
     tools: u32,
@@ -58,6 +59,7 @@ impl Conversation {
     fn new_reply(&self, turn: TurnId, asked_at: Option<Instant>) -> Reply {
         Reply {
             turn,
+            speakable: Speakable::default(),
             splitter: SentenceSplitter::new(self.settings.split.clone()),
             chars: 0,
             tools: 0,
@@ -90,8 +92,9 @@ impl Conversation {
         let end = text.char_indices().nth(room).map(|(at, _)| at);
         let taken = &text[..end.unwrap_or(text.len())];
         reply.chars += taken.chars().count();
-        let mut pieces = Vec::new();
-        reply.splitter.push(taken, &mut pieces);
+        let (mut spoken, mut pieces) = (String::new(), Vec::new());
+        reply.speakable.push(taken, &mut spoken);
+        reply.splitter.push(&spoken, &mut pieces);
         for piece in pieces {
             self.queue_reply(piece);
         }
@@ -110,8 +113,6 @@ impl Conversation {
             _ if reply.tools > MAX_TOOLS => Some("too many tool calls in one reply".to_owned()),
             checked => checked.err().map(|error| error.to_string()),
         };
-        // What was written before the call is said before it is carried out.
-        let rest = reply.splitter.finish();
         match (&refused, &call) {
             (None, ToolCall::SendDtmf { digits }) => {
                 reply.acted = true;
@@ -122,15 +123,34 @@ impl Conversation {
             }
             (Some(_), _) => {}
         }
-        if let Some(rest) = rest {
-            // More may follow; the stream's own white space is lost with the splitter's end.
-            self.queue_reply(format!("{rest} "));
-        }
+        // What was written before the call is said before it is carried out.
+        self.queue_rest();
         self.timers.set(Timer::Generation, now, self.settings.limits.generate);
         self.mark(match refused {
             None => Mark::Tool { turn, call },
             Some(reason) => Mark::ToolRefused { turn, reason },
         });
+    }
+
+    /// The last sentence is one, though nothing follows it to show that.
+    pub(super) fn reply_paused(&mut self, turn: TurnId) {
+        if self.generating(turn).is_some() {
+            self.queue_rest();
+        }
+    }
+
+    /// What was said so far should not have been: the caller hears no more of it, and it is not remembered.
+    pub(super) fn reply_taken_back(&mut self, turn: TurnId) {
+        let asked_at = match self.generating(turn) {
+            Some(reply) => reply.asked_at,
+            None => return,
+        };
+        self.reply = Some(self.new_reply(turn, asked_at));
+        if self.playout.take_back(Voice::Reply(turn)) {
+            self.actions.push_back(Action::ClearPlayback);
+            // That lifts the pause of a barge-in too.
+            self.paused = None;
+        }
     }
 
     pub(super) fn reply_ended(&mut self, now: Instant, turn: TurnId, result: Result<(), Failure>) {
@@ -153,9 +173,7 @@ impl Conversation {
     /// The model has finished.
     fn generation_ended(&mut self, now: Instant) {
         self.stop_generating();
-        if let Some(rest) = self.reply.as_mut().and_then(|reply| reply.splitter.finish()) {
-            self.queue_reply(rest);
-        }
+        self.queue_rest();
         self.unsaved = true;
         let Some(reply) = &self.reply else { return };
         if reply.spoke {
@@ -184,6 +202,19 @@ impl Conversation {
         self.timers.clear(Timer::GenerationAll);
         if let Some(reply) = &mut self.reply {
             reply.generating = false;
+        }
+    }
+
+    /// Queues what was held back to see what follows.
+    fn queue_rest(&mut self) {
+        let Some(reply) = &mut self.reply else { return };
+        let (mut spoken, mut pieces) = (String::new(), Vec::new());
+        reply.speakable.finish(&mut spoken);
+        reply.splitter.push(&spoken, &mut pieces);
+        // More may follow; the stream's own white space is lost with the splitter's end.
+        pieces.extend(reply.splitter.finish().map(|rest| rest + " "));
+        for piece in pieces {
+            self.queue_reply(piece);
         }
     }
 

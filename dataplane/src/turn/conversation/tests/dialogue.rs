@@ -258,9 +258,78 @@ fn no_more_than_four_clips_are_outside_at_once() {
 }
 
 #[test]
-fn marks_of_formatting_are_not_spoken_but_remembered() {
+fn what_is_remembered_is_what_was_spoken_without_marks_of_formatting() {
     let mut call = Call::listening();
-    call.exchange("Hi", "**Hello** there! 😀");
-    assert_eq!(call.texts.last().map(String::as_str), Some("Hello there!"));
-    assert!(call.history().last().is_some_and(|(_, text)| text.starts_with("**Hello**")));
+    let table = "Of course [1]:\n\n| Day | Opens |\n|---|---|\n| Monday | 9 |\n| Sunday | 10 |\n\nSee [our page](https://example.com/a).";
+    for (answer, heard) in [
+        ("**Hello** there! 😀", "Hello there!"),
+        (table, "Of course: Day: Monday, Opens: 9. Day: Sunday, Opens: 10. See our page."),
+        ("<p>Tom &amp; Jerry&#39;s【4†source】.</p>", "Tom & Jerry's."),
+    ] {
+        call.texts.clear();
+        let turn = call.ask("Hi");
+        for c in answer.chars() {
+            call.reply(turn, &c.to_string());
+        }
+        call.reply_ends(turn);
+        call.play_all();
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&call.texts.join(" ")), words(heard));
+        assert_eq!(words(&call.history().last().unwrap().1), words(heard));
+    }
+}
+
+#[test]
+fn an_address_longer_than_a_piece_is_no_part_of_what_is_spoken() {
+    let mut call = Call::listening();
+    let address = "https://example.com/?q=".to_owned() + &"a.b!c".repeat(200);
+    call.exchange("Where?", &format!("It is [on this page]({address}). Anything else?"));
+    assert_eq!(call.history().last().unwrap().1, "It is on this page. Anything else?");
+}
+
+#[test]
+fn when_the_model_pauses_its_last_sentence_is_spoken_and_more_may_follow() {
+    let mut call = Call::listening();
+    let turn = call.ask("Are you there?");
+    call.reply(turn, "Yes. I am here");
+    assert_eq!(spoken(&call.take()), ["Yes."]);
+    call.input(Input::ReplyPaused { turn });
+    assert_eq!(spoken(&call.take()), ["I am here"]);
+    call.input(Input::ReplyPaused { turn });
+    call.input(Input::ReplyPaused { turn: TurnId(99) });
+    assert!(call.take().is_empty());
+    call.reply(turn, "and listen.");
+    call.reply_ends(turn);
+    assert_eq!(spoken(&call.take()), ["and listen."]);
+    call.play_all();
+    assert_eq!(call.history().last().unwrap().1, "Yes. I am here and listen.");
+}
+
+#[test]
+fn a_reply_that_was_a_thought_so_far_is_taken_back_and_not_remembered() {
+    let mut call = Call::listening();
+    let turn = call.ask("When are you open?");
+    call.reply(turn, "They want the hours. I should say nine to five. And then");
+    call.play_next();
+    call.end_playing();
+    call.play_next();
+    call.take();
+    call.input(Input::ReplyTakenBack { turn });
+    assert_eq!(call.take(), [Action::ClearPlayback]);
+    call.reply(turn, "From nine to five. ");
+    assert_eq!(spoken(&call.take()), ["From nine to five."]);
+    call.reply_ends(turn);
+    call.play_all();
+    assert_eq!(call.history()[1..], [user("When are you open?"), agent("From nine to five.")]);
+    assert_eq!(call.phase(), Phase::Listening);
+    call.input(Input::ReplyTakenBack { turn });
+    assert!(call.take().is_empty(), "it is over");
+}
+
+#[test]
+fn the_first_chinese_sentence_is_spoken_while_the_rest_is_written() {
+    let mut call = Call::listening();
+    let turn = call.ask("几点开门?");
+    call.reply(turn, "我们九点开门.欢");
+    assert_eq!(spoken(&call.take()), ["我们九点开门."]);
 }
