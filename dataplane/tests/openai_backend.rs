@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use sofia_dataplane::audio::{SampleRate, wav};
-use sofia_dataplane::backend::openai::{EndpointSettings, HttpSettings, SpeechFormat, ToolUse};
+use sofia_dataplane::backend::openai::{EndpointSettings, HttpSettings, SpeechFormat, Thoughts, ToolUse};
 use sofia_dataplane::backend::resilience::{CircuitState, NoObserver};
 use sofia_dataplane::backend::{
     BackendError, BackendErrorKind, OpenAiBackend, OpenAiSettings, ReplyPart, ResilienceSettings, Resilient,
@@ -189,6 +189,163 @@ async fn a_reply_streams_in_as_it_is_written_wherever_the_network_cuts_it() {
     let single = whole.iter().map(|byte| vec![*byte]).collect::<Vec<_>>();
     server.answers(move || (EVENTS, pieces(single)));
     assert_eq!(text(&reply(&backend).await.unwrap()), "Grüß Gott.");
+}
+
+/// What a model's server may send that never ends by itself.
+fn endless(head: String) -> impl IntoResponse {
+    let pings = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(b": ping\n\n"))).then(|ping| async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        ping
+    });
+    (EVENTS, Body::from_stream(stream::iter([Ok::<_, Infallible>(Bytes::from(head))]).chain(pings)))
+}
+
+fn silent(head: String) -> impl IntoResponse {
+    (EVENTS, Body::from_stream(stream::iter([Ok::<_, Infallible>(Bytes::from(head))]).chain(stream::pending())))
+}
+
+fn piece(content: &str) -> String {
+    format!("data: {}\n\n", json!({ "choices": [{ "index": 0, "delta": { "content": content } }] }))
+}
+
+fn finish(reason: &str) -> String {
+    format!("data: {}\n\n", json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": reason }] }))
+}
+
+#[tokio::test]
+async fn a_finish_reason_is_the_end_whatever_the_connection_does() {
+    let server = Server::start().await;
+    let backend = server.backend();
+    let words = || piece("Good ") + &piece("day.") + &finish("stop");
+    server
+        .answers(move || silent(words()))
+        .answers(move || endless(words()))
+        .answers(move || silent(words() + "data: {\"choices\":[],\"usage\":{\"total_tokens\":3}}\n\n"))
+        .answers(move || silent(words() + "event: done\n\n"))
+        .answers(|| silent("data: {\"message\":{\"content\":\"Good day.\"},\"done\":true}\n\n".to_owned()))
+        .answers(|| silent(piece("Good day.<|im_end|>")));
+    for n in 0..6 {
+        assert_eq!(text(&reply(&backend).await.unwrap()), "Good day.", "answer {n}");
+    }
+    let call = json!({ "choices": [{ "delta": { "tool_calls": [{ "function": { "name": "hang_up" } }] }, "finish_reason": "tool_calls" }] });
+    server.answers(move || silent(format!("data: {call}\n\n")));
+    assert_eq!(reply(&backend).await.unwrap(), [ReplyPart::Tool(ToolCall::HangUp)]);
+}
+
+#[tokio::test]
+async fn the_last_words_are_whole_as_soon_as_the_finish_reason_comes() {
+    let server = Server::start().await;
+    server.answers(|| silent(piece("Good day.") + &finish("stop")));
+    let parts = reply(&server.backend()).await.unwrap();
+    assert_eq!(parts, [ReplyPart::Text("Good day.".to_owned()), ReplyPart::Pause]);
+}
+
+#[tokio::test]
+async fn a_body_is_what_its_bytes_are_and_not_what_its_head_says() {
+    let server = Server::start().await;
+    let events =
+        || events(&[json!({ "content": "Good " }), json!({ "content": [{ "type": "text", "text": "day." }] })]);
+    let whole = || json!({ "object": "chat.completion", "choices": [{ "message": { "content": [{ "type": "text", "text": "Good day." }] } }] });
+    let lines = || {
+        let line = |content: &str, finish| {
+            format!("{}\n", json!({ "choices": [{ "delta": { "content": content }, "finish_reason": finish }] }))
+        };
+        line("Good ", Value::Null) + &line("day.", json!("stop"))
+    };
+    let json_head = [("content-type", "application/json")];
+    server
+        .answers(move || (json_head, events()))
+        .answers(move || (EVENTS, whole().to_string()))
+        .answers(move || (EVENTS, serde_json::to_string_pretty(&whole()).unwrap()))
+        .answers(move || ([("content-type", "application/x-ndjson")], lines()))
+        .answers(move || (json_head, lines()))
+        .answers(move || (EVENTS, lines()));
+    let backend = server.backend();
+    for n in 0..6 {
+        assert_eq!(text(&reply(&backend).await.unwrap()), "Good day.", "answer {n}");
+    }
+}
+
+#[tokio::test]
+async fn a_thought_that_no_mark_opens_is_not_among_the_words_and_the_server_is_remembered() {
+    let server = Server::start().await;
+    let backend = server.backend();
+    let thought =
+        || piece("They want the hours.") + &piece(" I say nine.</thi") + &piece("nk>\n\nAt nine.") + &finish("stop");
+    server.answers(move || (EVENTS, thought()));
+    assert_eq!(text(&reply(&backend).await.unwrap()), "At nine.");
+
+    // Known now: the thought may take its time.
+    let (sender, receiver) = mpsc::unbounded_channel::<String>();
+    let body = stream::unfold(receiver, |mut receiver| async {
+        let piece = receiver.recv().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(piece)), receiver))
+    });
+    server.answers(|| (EVENTS, Body::from_stream(body)));
+    sender.send(piece("They want to come. ")).unwrap();
+    let mut reply = backend.generate("Hello?", &SessionInfo::default(), &[]).await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(1_500), reply.next()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    sender.send(piece("I ask when.</think>When?") + &finish("stop")).unwrap();
+    drop(sender);
+    assert_eq!(text(&reply.try_collect::<Vec<_>>().await.unwrap()), "When?");
+}
+
+#[tokio::test]
+async fn the_first_words_of_a_server_that_does_not_think_wait_once_at_most() {
+    let server = Server::start().await;
+    let backend = server.backend();
+    for _ in 0..2 {
+        // Nothing more comes until the words are there: they are given out all the same.
+        let (sender, receiver) = mpsc::unbounded_channel::<String>();
+        let body = stream::unfold(receiver, |mut receiver| async {
+            let piece = receiver.recv().await?;
+            Some((Ok::<_, Infallible>(Bytes::from(piece)), receiver))
+        });
+        server.answers(|| (EVENTS, Body::from_stream(body)));
+        sender.send(piece("Good day. ")).unwrap();
+        let mut reply = backend.generate("Hello?", &SessionInfo::default(), &[]).await.unwrap();
+        assert_eq!(reply.next().await, Some(Ok(ReplyPart::Text("Good day. ".to_owned()))));
+        sender.send(piece("Bye.") + &finish("stop")).unwrap();
+        drop(sender);
+        assert_eq!(text(&reply.try_collect::<Vec<_>>().await.unwrap()), "Bye.");
+    }
+}
+
+#[tokio::test]
+async fn thoughts_may_be_set_to_come_first_or_to_be_marked_always() {
+    let server = Server::start().await;
+    let mut settings = server.settings();
+    settings.generation.thoughts = Thoughts::First;
+    let backend = OpenAiBackend::new(&settings).unwrap();
+    server.answers(|| (EVENTS, piece("Good day.") + &finish("stop")));
+    assert_eq!(text(&reply(&backend).await.unwrap()), "Good day.", "a reply without a thought is one");
+    server.answers(|| (EVENTS, piece("They want") + &finish("length")));
+    assert_eq!(text(&reply(&backend).await.unwrap()), "", "a thought that was cut off is none");
+
+    settings.generation.thoughts = Thoughts::Marked;
+    let backend = OpenAiBackend::new(&settings).unwrap();
+    server.answers(|| silent(piece("Good day.")));
+    let mut reply = backend.generate("Hello?", &SessionInfo::default(), &[]).await.unwrap();
+    assert_eq!(reply.next().await, Some(Ok(ReplyPart::Text("Good day.".to_owned()))));
+}
+
+#[tokio::test]
+async fn a_call_in_the_text_is_one_where_tools_are_offered() {
+    let server = Server::start().await;
+    let call =
+        "One moment. <tool_call>{\"name\": \"transfer\", \"arguments\": {\"destination\": \"1001\"}}</tool_call>";
+    let letters = || call.chars().map(|c| piece(&c.to_string())).collect::<String>() + &finish("stop");
+    server.answers(move || (EVENTS, letters())).answers(move || (EVENTS, letters()));
+    let parts = reply(&server.backend()).await.unwrap();
+    assert_eq!(text(&parts), "One moment. ");
+    assert!(parts.contains(&ReplyPart::Tool(ToolCall::Transfer { destination: "1001".to_owned() })), "{parts:?}");
+
+    let mut settings = server.settings();
+    settings.generation.tools = ToolUse::Never;
+    let parts = reply(&OpenAiBackend::new(&settings).unwrap()).await.unwrap();
+    assert_eq!(text(&parts), "One moment. ");
+    assert!(parts.iter().all(|part| !matches!(part, ReplyPart::Tool(_))), "{parts:?}");
 }
 
 #[tokio::test]

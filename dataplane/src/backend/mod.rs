@@ -116,6 +116,11 @@ pub enum ReplyPart {
     Text(String),
     /// Something to do on the call once the words before it were heard.
     Tool(ToolCall),
+    /// The words before it are whole and can be spoken, though the stream has not ended: the model has said that it
+    /// stopped, and the server has not.
+    Pause,
+    /// All words and tools before it were a thought and no answer, which could not be known before: they are taken back.
+    TakenBack,
 }
 
 /// A reply as the model writes it. Ends after the first `Err`; dropping it cancels the request.

@@ -318,6 +318,8 @@ impl<'a> Driver<'a> {
                 self.converse(match part {
                     ReplyPart::Text(text) => Input::Reply { turn, text },
                     ReplyPart::Tool(call) => Input::ReplyTool { turn, call },
+                    ReplyPart::Pause => Input::ReplyPaused { turn },
+                    ReplyPart::TakenBack => Input::ReplyTakenBack { turn },
                 });
             }
             Answer::ReplyEnded { turn, result } => {

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::stream::{self, StreamExt};
 use reqwest::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::completion::{Completion, MAX_REPLY_BYTES};
-use super::endpoint::{Endpoint, Refusal, media_type};
-use crate::backend::{BackendError, ReplyPart, ReplyStream, SessionInfo};
+use super::endpoint::{Endpoint, Refusal};
+use super::reading::{Habits, Thoughts, read};
+use super::reply::{Reading, Tool};
+use crate::backend::{BackendError, ReplyStream, SessionInfo};
 use crate::turn::history::{Message, Role};
-use crate::turn::tool::tool_definitions;
+use crate::turn::tool::{ToolDefinition, tool_definitions};
 
 pub(super) const ROUTE: &str = "/chat/completions";
 
@@ -33,11 +33,13 @@ pub(super) struct Generation {
     tools: ToolUse,
     /// The server has refused tools.
     tools_refused: AtomicBool,
+    habits: Arc<Habits>,
 }
 
 impl Generation {
-    pub(super) fn new(endpoint: Endpoint, tools: ToolUse) -> Self {
-        Self { endpoint: Arc::new(endpoint), tools, tools_refused: AtomicBool::new(false) }
+    pub(super) fn new(endpoint: Endpoint, tools: ToolUse, thoughts: Thoughts) -> Self {
+        let habits = Arc::new(Habits::new(thoughts, &endpoint.model));
+        Self { endpoint: Arc::new(endpoint), tools, tools_refused: AtomicBool::new(false), habits }
     }
 
     pub(super) async fn generate(
@@ -57,14 +59,14 @@ impl Generation {
             }
             answer => answer?,
         };
-        match media_type(&response).as_str() {
-            "application/json" => self.whole(response, deadline).await,
-            // Some servers stream without saying so.
-            "text/event-stream" | "text/plain" | "application/octet-stream" | "" => {
-                Ok(streamed(Arc::clone(&self.endpoint), response))
-            }
-            other => Err(self.endpoint.invalid(format!("expected text/event-stream, came {other}"))),
-        }
+        self.read(response, with_tools && !self.tools_refused.load(Ordering::Relaxed))
+    }
+
+    /// The reply in a successful answer. `offered` says whether the model was offered tools.
+    fn read(&self, response: Response, offered: bool) -> Result<ReplyStream, BackendError> {
+        let tools = if offered { tools() } else { Vec::new() };
+        let reading = Reading { tools, habit: self.habits.current() };
+        read(Arc::clone(&self.endpoint), response, reading, Arc::clone(&self.habits))
     }
 
     async fn ask(
@@ -78,15 +80,15 @@ impl Generation {
         let body = self.endpoint.with_extra(request(&self.endpoint.model, text, session, history, with_tools));
         self.endpoint.send(self.endpoint.post().json(&body), deadline).await
     }
+}
 
-    /// A server that does not know of streaming sends the completion in one piece.
-    async fn whole(&self, response: Response, deadline: Instant) -> Result<ReplyStream, BackendError> {
-        let body = self.endpoint.body(response, MAX_REPLY_BYTES, deadline).await?;
-        let mut completion = Completion::default();
-        completion.whole(&body).map_err(|error| self.endpoint.located(error))?;
-        let parts: Vec<_> = std::iter::from_fn(move || completion.pop()).map(Ok).collect();
-        Ok(stream::iter(parts).boxed())
-    }
+/// The tools, as calls in the text are told by.
+pub(super) fn tools() -> Vec<Tool> {
+    let tool = |tool: ToolDefinition| Tool {
+        name: tool.name.to_owned(),
+        main_argument: tool.parameters["required"][0].as_str().map(str::to_owned),
+    };
+    tool_definitions().into_iter().map(tool).collect()
 }
 
 /// What servers answer when their model, or their setup, has no tools: with these statuses and a word about them.
@@ -138,38 +140,6 @@ const fn role_name(role: Role) -> &'static str {
         Role::System => "system",
         Role::User => "user",
         Role::Assistant => "assistant",
-    }
-}
-
-fn streamed(endpoint: Arc<Endpoint>, response: Response) -> ReplyStream {
-    let state = Some((endpoint, response, Completion::default()));
-    stream::unfold(state, |state| async move {
-        let (endpoint, mut response, mut completion) = state?;
-        match next_part(&endpoint, &mut response, &mut completion).await {
-            Ok(Some(part)) => Some((Ok(part), Some((endpoint, response, completion)))),
-            Ok(None) => None,
-            Err(error) => Some((Err(endpoint.located(error)), None)),
-        }
-    })
-    .boxed()
-}
-
-async fn next_part(
-    endpoint: &Endpoint,
-    response: &mut Response,
-    completion: &mut Completion,
-) -> Result<Option<ReplyPart>, BackendError> {
-    loop {
-        if let Some(part) = completion.pop() {
-            return Ok(Some(part));
-        }
-        if completion.is_done() {
-            return Ok(None);
-        }
-        match endpoint.next_chunk(response).await? {
-            Some(bytes) => completion.push(&bytes)?,
-            None => completion.finish()?,
-        }
     }
 }
 

@@ -3,12 +3,11 @@
 //! does.
 
 mod client;
-mod completion;
 mod endpoint;
 mod generation;
+mod reading;
+mod reply;
 mod speech;
-mod sse;
-mod thinking;
 mod transcription;
 
 use std::path::PathBuf;
@@ -20,13 +19,15 @@ use futures_util::future::try_join3;
 pub use client::{HttpSettings, install_tls_provider};
 pub use endpoint::EndpointSettings;
 pub use generation::ToolUse;
+pub use reading::Thoughts;
 pub use speech::SpeechFormat;
 
-use super::{BackendError, ReplyStream, SessionInfo, SpeechStream, Stage, VoiceBackend};
+use super::{BackendError, ReplyPart, ReplyStream, SessionInfo, SpeechStream, Stage, VoiceBackend};
 use crate::audio::SampleRate;
 use crate::turn::history::Message;
 use endpoint::Endpoint;
 use generation::Generation;
+use reply::{Completion, Habit, Reading};
 use speech::Speech;
 use transcription::Transcription;
 
@@ -67,12 +68,18 @@ pub struct GenerationSettings {
     pub endpoint: EndpointSettings,
     /// Whether the model is offered tools.
     pub tools: ToolUse,
+    /// How the model's thoughts are told from its answer.
+    pub thoughts: Thoughts,
 }
 
 impl Default for GenerationSettings {
-    /// `gpt-4o-mini` within 30 s, with tools if the server takes them.
+    /// `gpt-4o-mini` within 30 s, with tools if the server takes them; whether it thinks is found out.
     fn default() -> Self {
-        Self { endpoint: EndpointSettings::new("", "gpt-4o-mini", Duration::from_secs(30)), tools: ToolUse::Auto }
+        Self {
+            endpoint: EndpointSettings::new("", "gpt-4o-mini", Duration::from_secs(30)),
+            tools: ToolUse::Auto,
+            thoughts: Thoughts::Auto,
+        }
     }
 }
 
@@ -160,10 +167,23 @@ impl OpenAiBackend {
             generation: Generation::new(
                 endpoint(Stage::Generate, generation_url, &generation.endpoint)?,
                 generation.tools,
+                generation.thoughts,
             ),
             speech: Speech::new(endpoint(Stage::Speak, speech_url, &speech.endpoint)?, speech),
         })
     }
+}
+
+/// What the backend makes of a recorded answer of `/v1/chat/completions`, which came in these pieces: for finding out what of
+/// it would be spoken. The telephone's tools count as offered, and of the server it is not known whether it thinks.
+///
+/// # Errors
+/// As the reply's stream would end with one; what came before is lost.
+pub fn read_recorded<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<ReplyPart>, BackendError> {
+    let mut completion = Completion::new(Reading { tools: generation::tools(), habit: Habit::Unknown });
+    pieces.into_iter().try_for_each(|piece| completion.push(piece))?;
+    completion.finish()?;
+    Ok(std::iter::from_fn(|| completion.pop()).collect())
 }
 
 #[async_trait]

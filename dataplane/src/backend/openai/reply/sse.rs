@@ -1,21 +1,24 @@
 //! Server-sent events, as far as streamed completions need them (WHATWG HTML, section 9.2.6): bytes in, cut anywhere, the
-//! `data` of events out. Sans-IO; it never looks into the data.
+//! data of events out. It never looks into the data but for where a JSON value in it ends: by the standard an event
+//! ends with a blank line, but some servers leave that out, or send it with the next event.
+
+use super::TooLong;
+use super::json::JsonSplitter;
 
 /// The longest line that is taken, in bytes. A completion's chunk is some hundred bytes; a tool call's whole arguments in
 /// one chunk some thousands.
 pub(super) const MAX_LINE_BYTES: usize = 256 << 10;
-
-/// An event or line that grew past [`MAX_LINE_BYTES`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected events of at most {MAX_LINE_BYTES} bytes, came a longer one")]
-pub(super) struct EventTooLong;
+/// The longest name of an event that is kept.
+const MAX_NAME_BYTES: usize = 64;
 
 /// Splits a stream of bytes into events.
 #[derive(Debug, Default)]
 pub(super) struct SseParser {
     line: Vec<u8>,
-    /// The `data` lines of the event so far, each with a line feed behind it.
-    data: Vec<u8>,
+    /// The `event` field of the event so far.
+    name: String,
+    /// The `data` lines of the event so far.
+    data: JsonSplitter,
     has_data: bool,
     /// The last byte was a carriage return; a line feed right behind it belongs to the same line end.
     after_cr: bool,
@@ -23,8 +26,9 @@ pub(super) struct SseParser {
 }
 
 impl SseParser {
-    /// Takes the next bytes and calls `on_event` with the data of each event that they complete.
-    pub(super) fn push(&mut self, mut bytes: &[u8], mut on_event: impl FnMut(&str)) -> Result<(), EventTooLong> {
+    /// Takes the next bytes and calls `on_event` with name and data of each event that they complete. The name is empty
+    /// where the event has none.
+    pub(super) fn push(&mut self, mut bytes: &[u8], mut on_event: impl FnMut(&str, &str)) -> Result<(), TooLong> {
         if self.after_cr && !bytes.is_empty() {
             bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
             self.after_cr = false;
@@ -47,21 +51,21 @@ impl SseParser {
 
     /// The stream has ended: delivers the event that no blank line closed. The standard drops it, but some servers leave
     /// the last blank line out.
-    pub(super) fn finish(&mut self, mut on_event: impl FnMut(&str)) -> Result<(), EventTooLong> {
+    pub(super) fn finish(&mut self, mut on_event: impl FnMut(&str, &str)) -> Result<(), TooLong> {
         self.end_line(&mut on_event)?;
         self.dispatch(&mut on_event);
         Ok(())
     }
 
-    fn extend_line(&mut self, bytes: &[u8]) -> Result<(), EventTooLong> {
+    fn extend_line(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
         if self.line.len() + bytes.len() > MAX_LINE_BYTES {
-            return Err(EventTooLong);
+            return Err(TooLong { limit: MAX_LINE_BYTES });
         }
         self.line.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn end_line(&mut self, on_event: &mut impl FnMut(&str)) -> Result<(), EventTooLong> {
+    fn end_line(&mut self, on_event: &mut impl FnMut(&str, &str)) -> Result<(), TooLong> {
         if !std::mem::replace(&mut self.after_first_line, true) && self.line.starts_with(b"\xEF\xBB\xBF") {
             self.line.drain(..3);
         }
@@ -69,31 +73,36 @@ impl SseParser {
             self.dispatch(on_event);
             return Ok(());
         }
-        // Comments (an empty field name) and the fields `event`, `id` and `retry` carry nothing for completions.
+        // Comments (an empty field name) and the fields `id` and `retry` carry nothing for completions.
         let colon = self.line.iter().position(|&byte| byte == b':');
         let (field, value) = match colon {
             Some(colon) => (&self.line[..colon], &self.line[colon + 1..]),
             None => (&self.line[..], &[][..]),
         };
-        if field == b"data" {
-            let value = value.strip_prefix(b" ").unwrap_or(value);
-            if self.data.len() + value.len() > MAX_LINE_BYTES {
-                return Err(EventTooLong);
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match field {
+            b"data" => {
+                let (data, name) = (&mut self.data, &self.name);
+                // The lines of one event are one text.
+                if self.has_data {
+                    data.push(b"\n", MAX_LINE_BYTES, |text| on_event(name, text))?;
+                }
+                data.push(value, MAX_LINE_BYTES, |text| on_event(name, text))?;
+                self.has_data |= !value.is_empty();
             }
-            self.data.extend_from_slice(value);
-            self.data.push(b'\n');
-            self.has_data = true;
+            b"event" if value.len() <= MAX_NAME_BYTES => self.name = String::from_utf8_lossy(value).trim().to_owned(),
+            _ => {}
         }
         self.line.clear();
         Ok(())
     }
 
-    fn dispatch(&mut self, on_event: &mut impl FnMut(&str)) {
-        if std::mem::replace(&mut self.has_data, false) {
-            self.data.pop();
-            on_event(&String::from_utf8_lossy(&self.data));
+    fn dispatch(&mut self, on_event: &mut impl FnMut(&str, &str)) {
+        let (has_data, name) = (std::mem::take(&mut self.has_data), std::mem::take(&mut self.name));
+        self.data.flush(|text| on_event(&name, text));
+        if !has_data && !name.is_empty() {
+            on_event(&name, "");
         }
-        self.data.clear();
     }
 }
 
@@ -102,14 +111,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn events(pieces: &[&[u8]]) -> Vec<String> {
+    fn named(pieces: &[&[u8]]) -> Vec<(String, String)> {
         let mut parser = SseParser::default();
         let mut events = Vec::new();
+        let mut take = |name: &str, data: &str| events.push((name.to_owned(), data.to_owned()));
         for piece in pieces {
-            parser.push(piece, |data| events.push(data.to_owned())).unwrap();
+            parser.push(piece, &mut take).unwrap();
         }
-        parser.finish(|data| events.push(data.to_owned())).unwrap();
+        parser.finish(&mut take).unwrap();
         events
+    }
+
+    fn events(pieces: &[&[u8]]) -> Vec<String> {
+        named(pieces).into_iter().map(|(_, data)| data).collect()
     }
 
     #[test]
@@ -121,13 +135,24 @@ mod tests {
 
     #[test]
     fn comments_other_fields_and_a_byte_order_mark_are_passed_over() {
-        let text = "\u{feff}: keep-alive\n\nevent: x\nid: 7\nretry: 10\ndata: a\ndatabase: b\n\n:\n\n";
+        let text = "\u{feff}: keep-alive\n\nid: 7\nretry: 10\ndata: a\ndatabase: b\n\n:\n\n";
         assert_eq!(events(&[text.as_bytes()]), ["a"]);
     }
 
     #[test]
-    fn only_one_space_is_taken_from_the_front_and_lines_of_one_event_are_joined() {
-        assert_eq!(events(&[b"data:  two\ndata\ndata: c\n\n"]), [" two\n\nc"]);
+    fn an_event_has_its_name_with_data_or_without() {
+        let pair = |name: &str, data: &str| (name.to_owned(), data.to_owned());
+        let text = b"event: error\ndata: {}\n\nevent: done\n\ndata: a\n\n";
+        assert_eq!(named(&[text]), [pair("error", "{}"), pair("done", ""), pair("", "a")]);
+    }
+
+    #[test]
+    fn a_value_is_given_out_with_its_line_and_not_with_the_blank_one() {
+        let (mut parser, mut events) = (SseParser::default(), Vec::new());
+        parser.push(b"data: {\"a\":\ndata: 1}\ndata: {}\n", |_, data| events.push(data.to_owned())).unwrap();
+        assert_eq!(events, ["{\"a\":\n1}", "{}"]);
+        parser.push(b"\ndata: [DONE]\n", |_, data| events.push(data.to_owned())).unwrap();
+        assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
     }
 
     #[test]
@@ -138,20 +163,21 @@ mod tests {
 
     #[test]
     fn neither_a_line_nor_an_event_grows_without_bound() {
+        let too_long = Err(TooLong { limit: MAX_LINE_BYTES });
         let mut parser = SseParser::default();
-        parser.push(&vec![b'x'; MAX_LINE_BYTES], |_| {}).unwrap();
-        assert_eq!(parser.push(b"x", |_| {}), Err(EventTooLong));
+        parser.push(&vec![b'x'; MAX_LINE_BYTES], |_, _| {}).unwrap();
+        assert_eq!(parser.push(b"x", |_, _| {}), too_long);
 
         let mut parser = SseParser::default();
         let line = format!("data: {}\n", "x".repeat(60_000));
-        let result = (0..10).try_for_each(|_| parser.push(line.as_bytes(), |_| {}));
-        assert_eq!(result, Err(EventTooLong));
+        let result = (0..10).try_for_each(|_| parser.push(line.as_bytes(), |_, _| {}));
+        assert_eq!(result, too_long);
     }
 
     proptest! {
         #[test]
         fn where_the_bytes_are_cut_makes_no_difference(
-            lines in proptest::collection::vec(("(data: |data:|: |event: |)[a-zé ]{0,6}", "\n|\r\n|\r"), 0..30),
+            lines in proptest::collection::vec(("(data: |data:|: |event: |)[{}\"a-zé ]{0,6}", "\n|\r\n|\r"), 0..30),
             cuts in proptest::collection::vec(0usize..200, 0..20),
         ) {
             let text: String = lines.iter().map(|(line, end)| format!("{line}{end}")).collect();
@@ -160,7 +186,7 @@ mod tests {
             cuts.extend([0, bytes.len()]);
             cuts.sort_unstable();
             let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
-            prop_assert_eq!(events(&pieces), events(&[bytes]));
+            prop_assert_eq!(named(&pieces), named(&[bytes]));
         }
 
         #[test]
