@@ -43,8 +43,9 @@ pub(super) struct CallPiece {
 /// What a chunk is that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Flaw {
-    /// The server says that it failed, with its reason if there is one.
-    Error(Option<String>),
+    /// The server says that it failed, with its reason if there is one; `refused` where it is the request that is at
+    /// fault, which says nothing about the server's health.
+    Error { reason: Option<String>, refused: bool },
     /// Nothing that a completion is made of.
     Shape,
 }
@@ -69,13 +70,13 @@ pub(super) fn read(name: &str, chunk: &Value, choice: &mut Option<u64>) -> Resul
 fn object(name: &str, chunk: &Map<String, Value>, choice: &mut Option<u64>, said: &mut Vec<Said>) -> Result<(), Flaw> {
     let is_error = ["object", "type"].iter().any(|key| chunk.get(*key).and_then(Value::as_str) == Some("error"));
     if let Some(error) = chunk.get("error").filter(|error| is_something(error)) {
-        return Err(Flaw::Error(reason(error)));
+        return Err(failure(error));
     }
     let choices = match chunk.get("choices") {
         Some(Value::Array(choices)) => choices.iter().collect(),
         Some(one @ Value::Object(_)) => vec![one],
         None | Some(Value::Null) if is_error || name.eq_ignore_ascii_case("error") => {
-            return Err(Flaw::Error(reason(&Value::Object(chunk.clone()))));
+            return Err(failure(&Value::Object(chunk.clone())));
         }
         None | Some(Value::Null) => Vec::new(),
         Some(_) => return Err(Flaw::Shape),
@@ -86,7 +87,7 @@ fn object(name: &str, chunk: &Map<String, Value>, choice: &mut Option<u64>, said
             continue;
         }
         if let Some(error) = one.get("error").filter(|error| is_something(error)) {
-            return Err(Flaw::Error(reason(error)));
+            return Err(failure(error));
         }
         match (one.get("delta").filter(|delta| is_something(delta)), one.get("message")) {
             (Some(delta), _) => message(delta, Said::Text, said),
@@ -102,7 +103,7 @@ fn object(name: &str, chunk: &Map<String, Value>, choice: &mut Option<u64>, said
         let finish = one.get("finish_reason").or_else(|| one.get("finishReason"));
         match finish.map(end) {
             Some(Ok(Some(end))) => said.push(Said::End(end)),
-            Some(Err(())) => return Err(Flaw::Error(None)),
+            Some(Err(())) => return Err(Flaw::Error { reason: None, refused: false }),
             Some(Ok(None)) | None => {}
         }
     }
@@ -237,6 +238,35 @@ fn is_something(value: &Value) -> bool {
     }
 }
 
+/// What an error that came in the midst of a success means.
+fn failure(error: &Value) -> Flaw {
+    // A status is a number under one of these keys, or a text of digits; others are names such as `tool_use_failed`.
+    let status = ["code", "status", "status_code"].iter().find_map(|key| match error.get(*key)? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    });
+    let named = ["type", "code", "param"].iter().filter_map(|key| error.get(*key)?.as_str()).any(|name| {
+        const NAMES: [&str; 7] = [
+            "invalid_request",
+            "bad_request",
+            "badrequest",
+            "tool_use_failed",
+            "context_length",
+            "not_found",
+            "validation",
+        ];
+        NAMES.iter().any(|known| name.to_ascii_lowercase().contains(known))
+    });
+    // 408, 425 and 429 are about the moment, not about the request.
+    let refused = match status {
+        Some(408 | 425 | 429) => false,
+        Some(status) if (400..600).contains(&status) => status < 500,
+        _ => named,
+    };
+    Flaw::Error { reason: reason(error), refused }
+}
+
 /// What an error says of itself, in its usual places.
 fn reason(error: &Value) -> Option<String> {
     [error.get("message"), error.get("detail"), Some(error)]
@@ -356,7 +386,7 @@ mod tests {
     #[test]
     fn an_error_is_one_in_whatever_shape() {
         let reason = |name: &str, chunk: Value| read(name, &chunk, &mut None);
-        let told = Err(Flaw::Error(Some("full".to_owned())));
+        let told = Err(Flaw::Error { reason: Some("full".to_owned()), refused: false });
         assert_eq!(reason("", json!({ "error": { "message": "full" } })), told);
         assert_eq!(reason("", json!({ "error": "full", "choices": [] })), told);
         assert_eq!(reason("", json!({ "object": "error", "message": "full" })), told);
@@ -364,10 +394,35 @@ mod tests {
         assert_eq!(reason("", json!({ "choices": [{ "error": { "message": "full" } }] })), told);
         assert_eq!(
             reason("", json!({ "choices": [{ "delta": {}, "finish_reason": "error" }] })),
-            Err(Flaw::Error(None))
+            Err(Flaw::Error { reason: None, refused: false })
         );
         assert_eq!(reason("", json!({ "error": null })), Ok(vec![]));
         assert_eq!(reason("", json!({ "choices": "words" })), Err(Flaw::Shape));
         assert_eq!(reason("", json!([1])), Err(Flaw::Shape));
+    }
+
+    #[test]
+    fn an_error_that_refuses_the_request_is_told_from_a_servers_own() {
+        let refused = |error: Value| match read("", &json!({ "error": error }), &mut None) {
+            Err(Flaw::Error { refused, .. }) => refused,
+            other => panic!("{other:?}"),
+        };
+        for error in [
+            json!({ "message": "x", "type": "invalid_request_error", "code": "tool_use_failed" }),
+            json!({ "message": "x", "code": 400 }),
+            json!({ "message": "x", "code": "404" }),
+            json!({ "message": "x", "type": "BadRequestError", "code": 400 }),
+        ] {
+            assert!(refused(error.clone()), "{error}");
+        }
+        for error in [
+            json!("x"),
+            json!({ "message": "x" }),
+            json!({ "message": "x", "code": 429 }),
+            json!({ "message": "x", "code": 503, "type": "invalid_request_error" }),
+            json!({ "message": "x", "type": "server_error", "code": "overloaded" }),
+        ] {
+            assert!(!refused(error.clone()), "{error}");
+        }
     }
 }

@@ -33,7 +33,7 @@ use self::lead::Lead;
 use self::scanner::{Item, Scanner};
 pub(super) use self::written::Tool;
 use self::written::{Tools, Written};
-use crate::backend::{BackendError, ReplyPart};
+use crate::backend::{BackendError, BackendErrorKind, ReplyPart};
 use crate::turn::tool::ToolCall;
 
 /// The most bytes of one reply, protocol included. A spoken reply of five minutes is under 10 KiB of words.
@@ -228,7 +228,7 @@ impl Completion {
             Ok(chunk) => chunk,
             // After the end nothing can spoil the reply.
             Err(_) if self.finished => return Ok(()),
-            Err(_) if name.eq_ignore_ascii_case("error") => return Err(failed(None)),
+            Err(_) if name.eq_ignore_ascii_case("error") => return Err(failed(None, false)),
             Err(error) => {
                 // The error's own text quotes the data, which is what the model says to the caller.
                 let (what, column) = (error.classify(), error.column());
@@ -239,7 +239,7 @@ impl Completion {
         let said = match chunk::read(name, &chunk, &mut self.choice) {
             Ok(said) => said,
             Err(_) if self.finished => return Ok(()),
-            Err(Flaw::Error(reason)) => return Err(failed(reason.as_deref())),
+            Err(Flaw::Error { reason, refused }) => return Err(failed(reason.as_deref(), refused)),
             Err(Flaw::Shape) => {
                 return Err(BackendError::invalid("expected a completion chunk, came JSON of another shape"));
             }
@@ -358,9 +358,11 @@ fn same_json(one: &str, other: &str) -> bool {
     one == other || read(one).is_some_and(|one| read(other) == Some(one))
 }
 
-fn failed(reason: Option<&str>) -> BackendError {
+/// The server failed in the midst of an answer, or `refused` the request there.
+fn failed(reason: Option<&str>, refused: bool) -> BackendError {
+    let kind = if refused { BackendErrorKind::Rejected } else { BackendErrorKind::Unavailable };
     let reason = super::endpoint::one_line(reason.unwrap_or("no reason given"));
-    BackendError::unavailable(format!("expected a reply, came an error: {reason}"))
+    BackendError::new(kind, format!("expected a reply, came an error: {reason}"))
 }
 
 fn too_long() -> BackendError {

@@ -4,7 +4,6 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::backend::BackendErrorKind;
 
 /// The telephone's tools, offered by a server of which it is known that it does not think aloud.
 fn reading() -> Reading {
