@@ -25,7 +25,7 @@ pub use freeswitch::{
 };
 pub use gateway::{Gateway, GatewayTransport, Registration};
 pub use network::{Network, NetworkType, RtpPortRange};
-pub use open_ai::{Generation, OpenAiBackend, Speech, SpeechFormat, Transcription};
+pub use open_ai::{Generation, OpenAiBackend, Speech, SpeechFormat, Thoughts, Transcription};
 pub use pod::{SecretKeyRef, SecretRef};
 pub use scaling::{Scaling, ScalingMode};
 pub use sessions::{Drain, RecordAudio, Records, Sessions};

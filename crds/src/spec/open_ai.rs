@@ -78,6 +78,10 @@ pub struct Generation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_secret_ref: Option<SecretKeyRef>,
 
+    /// How a reasoning model's thoughts, which are never spoken, are told from its answer where the server leaves them in.
+    #[serde(default)]
+    pub thoughts: Thoughts,
+
     /// Longest wait for the model, in seconds.
     #[serde(default = "default_generation_timeout_seconds")]
     #[schemars(range(min = 1, max = 600))]
@@ -87,6 +91,19 @@ pub struct Generation {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parameters_schema")]
     pub parameters: BTreeMap<String, Value>,
+}
+
+/// How thoughts are told from answers. What stands between marks such as `<think>` and `</think>` is always a thought.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Thoughts {
+    /// Whether replies begin with a thought that no mark opens is found out from the server's replies. The first reply of
+    /// each pod may begin up to 0.7 s later for it.
+    #[default]
+    Auto,
+    /// Every reply begins with a thought; nothing is spoken before the mark that ends it, or the reply's end.
+    First,
+    /// Only what is marked is a thought; replies are spoken at once.
+    Marked,
 }
 
 fn default_generation_model() -> String {

@@ -115,6 +115,7 @@ fn openai(settings: &Settings) -> OpenAiSettings {
     openai.transcription.endpoint = endpoint(&settings.transcription);
     openai.transcription.language = Some(settings.language.clone());
     openai.generation.endpoint = endpoint(&settings.generation);
+    openai.generation.thoughts = settings.generation_thoughts;
     openai.speech.endpoint = endpoint(&settings.speech);
     openai.speech.voice.clone_from(&settings.speech_voice);
     openai.speech.format = match settings.speech_format {

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 pub use crate::backend::Secret;
 pub use crate::worker::InbandKeys;
+pub use crate::backend::openai::Thoughts;
 pub use error::{SettingsError, SettingsErrors};
 use reader::{PREFIX, Reader};
 pub use table::{VARIABLES, Values, Variable, markdown_table};
@@ -82,6 +83,8 @@ pub struct Settings {
     pub transcription: Endpoint,
     /// Language model of [`BackendKind::OpenAi`].
     pub generation: Endpoint,
+    /// How the language model's thoughts are told from its answer.
+    pub generation_thoughts: Thoughts,
     /// Text-to-speech of [`BackendKind::OpenAi`].
     pub speech: Endpoint,
     /// The agent's voice.
@@ -222,6 +225,10 @@ impl Settings {
             backend: r.choice("SOFIA_PHONE_BACKEND", &[("mock", BackendKind::Mock), ("openai", BackendKind::OpenAi)]),
             transcription: read_endpoint(r, "TRANSCRIPTION"),
             generation: read_endpoint(r, "GENERATION"),
+            generation_thoughts: r.choice(
+                "SOFIA_PHONE_GENERATION_THOUGHTS",
+                &[("auto", Thoughts::Auto), ("first", Thoughts::First), ("marked", Thoughts::Marked)],
+            ),
             speech: read_endpoint(r, "SPEECH"),
             speech_voice: r.text("SOFIA_PHONE_SPEECH_VOICE").unwrap_or_default(),
             speech_format: r

@@ -264,6 +264,15 @@ pub const VARIABLES: &[Variable] = &[
         EXTRA,
         "Further fields of requests to the language model, such as `{\"temperature\":0.3}`.",
     ),
+    variable(
+        "SOFIA_PHONE_GENERATION_THOUGHTS",
+        "auto",
+        Values::OneOf(&["auto", "first", "marked"]),
+        "How a reasoning model's thoughts, which are never spoken, are told from its answer where the server leaves them in. What stands \
+         between marks such as `<think>` and `</think>` is always one. `first`: every reply begins with one, marked or not (the prompt's \
+         template opens it), and nothing is spoken before its end. `marked`: only what is marked is one, and replies are spoken at once. \
+         `auto`: found out from the server's replies; the first may begin up to 0.7 s later for it.",
+    ),
     variable("SOFIA_PHONE_GENERATION_TIMEOUT_SECONDS", "30", integer(1, 600), "Longest wait for the language model."),
     variable("SOFIA_PHONE_SPEECH_URL", "", Values::Url, "Base URL of text-to-speech, such as `http://kokoro:8880/v1`."),
     variable("SOFIA_PHONE_SPEECH_MODEL", "tts-1", MODEL, "Model of text-to-speech."),

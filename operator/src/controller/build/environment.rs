@@ -8,8 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use serde_json::Value;
 use sofia_crds::spec::{
-    BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, InbandDtmf, LogLevel, OpenAiBackend,
-    RecordAudio, Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat, Switch,
+    BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, InbandDtmf, LogLevel, OpenAiBackend, RecordAudio, Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat, Switch, Thoughts,
 };
 
 use super::{BuildError, metadata::Context, names};
@@ -137,6 +136,14 @@ impl Environment {
             timeout_seconds: generation.timeout_seconds,
             parameters: &generation.parameters,
         });
+        self.set(
+            "GENERATION_THOUGHTS",
+            match generation.thoughts {
+                Thoughts::Auto => "auto",
+                Thoughts::First => "first",
+                Thoughts::Marked => "marked",
+            },
+        );
         self.stage(&Stage {
             name: "SPEECH",
             url: &speech.url,
