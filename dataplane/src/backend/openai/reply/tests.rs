@@ -606,6 +606,21 @@ proptest! {
     }
 
     #[test]
+    fn how_a_broken_body_is_cut_changes_nothing(
+        parts in prop::collection::vec(prop::sample::select(vec![
+            "data: ", "data:", "event: done", "event: error", "event: x", ": ping", "\n", "\n\n", "\r\n", "\r", "{", "}", "[", "]", "\"", ",",
+            "{\"choices\":[{\"delta\":{\"content\":\"Good \"}}]}", "{\"choices\":[{\"finish_reason\":\"stop\"}]}", "[DONE]", "junk", "é",
+            "{\"message\":{\"content\":\"a\"},\"done\":true}", "{\"error\":\"x\"}", "{}", "\u{feff}", " ", "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}",
+        ]), 0..20),
+        size in 1_usize..12,
+    ) {
+        let bytes = parts.concat().into_bytes();
+        let whole = read_with(Habit::Unknown, &[&bytes]);
+        let cut = read_with(Habit::Unknown, &bytes.chunks(size).collect::<Vec<_>>());
+        prop_assert_eq!(whole, cut);
+    }
+
+    #[test]
     fn no_bytes_panic(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..20)) {
         let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
         let _ = read_with(Habit::Unknown, &pieces);
