@@ -247,7 +247,7 @@ async fn a_body_is_what_its_bytes_are_and_not_what_its_head_says() {
         || events(&[json!({ "content": "Good " }), json!({ "content": [{ "type": "text", "text": "day." }] })]);
     let whole = || json!({ "object": "chat.completion", "choices": [{ "message": { "content": [{ "type": "text", "text": "Good day." }] } }] });
     let lines = || {
-        let line = |content: &str, finish| {
+        let line = |content: &str, finish: Value| {
             format!("{}\n", json!({ "choices": [{ "delta": { "content": content }, "finish_reason": finish }] }))
         };
         line("Good ", Value::Null) + &line("day.", json!("stop"))
@@ -335,7 +335,7 @@ async fn a_call_in_the_text_is_one_where_tools_are_offered() {
     let server = Server::start().await;
     let call =
         "One moment. <tool_call>{\"name\": \"transfer\", \"arguments\": {\"destination\": \"1001\"}}</tool_call>";
-    let letters = || call.chars().map(|c| piece(&c.to_string())).collect::<String>() + &finish("stop");
+    let letters = move || call.chars().map(|c| piece(&c.to_string())).collect::<String>() + &finish("stop");
     server.answers(move || (EVENTS, letters())).answers(move || (EVENTS, letters()));
     let parts = reply(&server.backend()).await.unwrap();
     assert_eq!(text(&parts), "One moment. ");
