@@ -1,6 +1,9 @@
 """What the test server's language model says: a few fixed rules, so that a test knows the answer. It is aware of the
 history, in that it counts the caller's turns. Nothing is random and nothing is remembered between requests."""
 
+# Stands for the caller where the agent has spoken first: nobody said it.
+CONNECTED = "[The call is connected.]"
+
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
@@ -11,6 +14,7 @@ def number(count: int) -> str:
 def answer(messages: list[dict]) -> str:
     """The answer to a conversation, in sentences. Its last message is the caller's newest; earlier ones are history."""
     said = [message.get("content") or "" for message in messages if message.get("role") == "user"]
+    said = [text for text in said if text != CONNECTED]
     text = said[-1].strip().rstrip(".?!") if said else ""
     if not text:
         return "I did not hear anything. Please say it again."

@@ -92,6 +92,7 @@ fn the_model_was_told_all_that_was_said(speech: &OpenAiServer) {
     let chats = speech.chats();
     let told: Vec<(&str, &str)> = chats[2].iter().skip(1).map(|(role, text)| (role.as_str(), text.as_str())).collect();
     let expected = [
+        ("user", "[The call is connected.]"),
         ("assistant", "Hello, how can I help you?"),
         ("user", "caller's words"),
         ("assistant", "Answer 1."),

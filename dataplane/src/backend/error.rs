@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::resilience::Verdict;
+
 /// What went wrong, as far as it decides what happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BackendErrorKind {
@@ -47,11 +49,19 @@ impl BackendErrorKind {
         matches!(self, Self::Timeout | Self::Unavailable | Self::RateLimited { .. })
     }
 
-    /// Whether it speaks against the backend's health. A refused request does not: the server is up, and one caller's
-    /// odd input must not take the backend from all others.
+    /// What it says about the backend's health.
+    ///
+    /// A refused request says that the server is up: one caller's odd input must not take the backend from all others.
+    /// So does a server that asks for fewer requests: what it wants is that its askers wait, which they do. An answer
+    /// that can't be read is one turn's fault, unless all are so.
     #[must_use]
-    pub const fn counts_against_backend(self) -> bool {
-        matches!(self, Self::Timeout | Self::Unavailable | Self::RateLimited { .. } | Self::Invalid)
+    pub const fn verdict(self) -> Verdict {
+        match self {
+            Self::Timeout | Self::Unavailable => Verdict::Failure,
+            Self::Invalid => Verdict::Unreadable,
+            Self::RateLimited { .. } | Self::Rejected => Verdict::Success,
+            Self::CircuitOpen | Self::Cancelled => Verdict::Abandoned,
+        }
     }
 }
 
@@ -168,20 +178,20 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_pass_is_retried_and_a_refusal_says_nothing_about_health() {
+    fn each_kind_says_whether_it_is_retried_and_what_it_says_of_the_backend() {
         use BackendErrorKind::*;
         let table = [
-            (Timeout, true, true),
-            (Unavailable, true, true),
-            (RateLimited { retry_after: None }, true, true),
-            (Rejected, false, false),
-            (Invalid, false, true),
-            (CircuitOpen, false, false),
-            (Cancelled, false, false),
+            (Timeout, true, Verdict::Failure),
+            (Unavailable, true, Verdict::Failure),
+            (RateLimited { retry_after: None }, true, Verdict::Success),
+            (Rejected, false, Verdict::Success),
+            (Invalid, false, Verdict::Unreadable),
+            (CircuitOpen, false, Verdict::Abandoned),
+            (Cancelled, false, Verdict::Abandoned),
         ];
-        for (kind, retryable, unhealthy) in table {
+        for (kind, retryable, verdict) in table {
             assert_eq!(kind.is_retryable(), retryable, "{kind}");
-            assert_eq!(kind.counts_against_backend(), unhealthy, "{kind}");
+            assert_eq!(kind.verdict(), verdict, "{kind}");
         }
     }
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::audio::{SampleRate, Samples};
 use crate::turn::history::Message;
-use crate::turn::tool::ToolCall;
+use crate::turn::tool::{RefusedCall, ToolCall};
 
 pub use error::{BackendError, BackendErrorKind};
 pub use mock::{MockBackend, MockSettings};
@@ -121,6 +121,9 @@ pub enum ReplyPart {
     Pause,
     /// All words and tools before it were a thought and no answer, which could not be known before: they are taken back.
     TakenBack,
+    /// Something that the model asked for and that can't be done as it stands. Where nothing else comes of the reply,
+    /// the caller is told.
+    Refused(RefusedCall),
 }
 
 /// A reply as the model writes it. Ends after the first `Err`; dropping it cancels the request.

@@ -1,6 +1,7 @@
 //! From settings to a guarded backend. Decides nothing; it only puts the parts together.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::VoiceBackend;
 use super::mock::{MockBackend, MockSettings};
@@ -34,10 +35,10 @@ impl BackendSettings {
         }
     }
 
-    fn build(&self) -> Result<Arc<dyn VoiceBackend>, SetupError> {
+    fn build(&self, observer: &Arc<dyn BackendObserver>) -> Result<Arc<dyn VoiceBackend>, SetupError> {
         Ok(match self {
             Self::Mock(settings) => Arc::new(MockBackend::new(*settings)),
-            Self::OpenAi(settings) => Arc::new(OpenAiBackend::new(settings)?),
+            Self::OpenAi(settings) => Arc::new(OpenAiBackend::observed(settings, Arc::clone(observer), Instant::now)?),
         })
     }
 }
@@ -64,10 +65,12 @@ pub fn build(
 ) -> Result<Resilient, SetupError> {
     let BackendsSettings { primary, fallbacks, resilience } = settings;
     let name = primary.as_str();
-    let mut guarded = Resilient::new(name, primary.build()?, *resilience, observer(name));
+    let watched = observer(name);
+    let mut guarded = Resilient::new(name, primary.build(&watched)?, *resilience, watched);
     for (index, fallback) in fallbacks.iter().enumerate() {
         let name = format!("{}-fallback-{}", fallback.as_str(), index + 1);
-        guarded = guarded.with_fallback(&*name, fallback.build()?, observer(&name));
+        let watched = observer(&name);
+        guarded = guarded.with_fallback(&*name, fallback.build(&watched)?, watched);
     }
     Ok(guarded)
 }

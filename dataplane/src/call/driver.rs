@@ -320,6 +320,7 @@ impl<'a> Driver<'a> {
                     ReplyPart::Tool(call) => Input::ReplyTool { turn, call },
                     ReplyPart::Pause => Input::ReplyPaused { turn },
                     ReplyPart::TakenBack => Input::ReplyTakenBack { turn },
+                    ReplyPart::Refused(call) => Input::ReplyRefused { turn, reason: call.error.to_string() },
                 });
             }
             Answer::ReplyEnded { turn, result } => {

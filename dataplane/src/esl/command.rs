@@ -10,6 +10,7 @@
 //! in base64url before it comes here.
 
 use super::cause::HangupCause;
+use super::destination::{DestinationKind, MAX_DESTINATION};
 use std::fmt;
 
 /// The largest SDP answer that is sent, bytes.
@@ -48,6 +49,9 @@ pub enum ArgumentProblem {
     /// A character that would break out of the command, or that the switch would rewrite.
     #[error("contains {0:?}, which cannot be sent there")]
     Forbidden(char),
+    /// Good characters in a form that means nothing, or something else, to the switch.
+    #[error("has a form that cannot be sent there")]
+    Malformed,
 }
 
 impl Command {
@@ -139,15 +143,14 @@ impl Command {
     /// `uuid_transfer`: sends a channel to a destination of an XML dialplan's context.
     ///
     /// # Errors
-    /// A destination with anything but ASCII letters, digits and `+ * # . _ -`, or beginning with `-` (an option), or a
-    /// malformed channel id or context.
+    /// A destination of no [`DestinationKind`], or a malformed channel id or context.
     pub fn uuid_transfer(uuid: &str, destination: &str, context: &str) -> Result<Self, CommandError> {
         check_uuid(uuid)?;
-        check("destination", destination, 1..=MAX_NAME_BYTES, |c| {
-            c.is_ascii_alphanumeric() || matches!(c, '+' | '*' | '#' | '.' | '_' | '-')
-        })?;
-        if destination.starts_with('-') {
-            return Err(CommandError { argument: "destination", problem: ArgumentProblem::Forbidden('-') });
+        if DestinationKind::of(destination).is_none() {
+            check("destination", destination, 1..=MAX_DESTINATION, |c| {
+                c.is_ascii_alphanumeric() || matches!(c, '+' | '.' | '_' | '-')
+            })?;
+            return Err(CommandError { argument: "destination", problem: ArgumentProblem::Malformed });
         }
         check_name("context", context)?;
         Ok(Self::line(&format!("api uuid_transfer {uuid} {destination} XML {context}")))
@@ -294,10 +297,13 @@ mod tests {
 
     #[test]
     fn a_transfer_destination_is_never_an_option_or_an_inline_dialplan() {
-        for evil in ["-both", "", "9999 inline", "hangup:1", "a,b", "a'b", "sip:x@y"] {
+        for evil in ["-both", "", "9999 inline", "hangup:1", "a,b", "a'b", "sip:x@y;z=1", "*98"] {
             assert!(Command::uuid_transfer(UUID, evil, "edge").is_err(), "{evil}");
         }
-        assert!(Command::uuid_transfer(UUID, "+49*#1.2_3-4", "edge").is_ok());
+        for good in ["+491234", "front.desk_2", "anna@example.com", "sip:anna@example.com:5060"] {
+            let command = Command::uuid_transfer(UUID, good, "edge").expect("a destination");
+            assert_eq!(text(&command), format!("api uuid_transfer {UUID} {good} XML edge\n\n"));
+        }
     }
 
     #[test]

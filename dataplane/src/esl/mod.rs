@@ -3,11 +3,13 @@
 //!
 //! - [`codec`] cuts the byte stream into [`message`]s, within limits;
 //! - [`command`] writes the commands, and refuses arguments that would become a second command;
+//! - [`destination`] says where a call can be transferred to;
 //! - [`outbound`] is one call's session: handshake, replies matched to commands, deadlines.
 
 pub mod cause;
 pub mod codec;
 pub mod command;
+pub mod destination;
 pub mod error;
 pub mod headers;
 pub mod message;
@@ -16,6 +18,7 @@ pub mod outbound;
 pub use cause::HangupCause;
 pub use codec::{Limits, Parser};
 pub use command::{Command, CommandError};
+pub use destination::{DestinationKind, MAX_DESTINATION};
 pub use error::EslError;
 pub use headers::Headers;
 pub use message::{ApiResponse, ChannelData, CommandReply, DisconnectNotice, EslMessage, Event};

@@ -17,6 +17,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::backend::resilience::Adaptation;
 pub use labels::{AudioFault, CircuitLevel, RequestPath, TurnStage};
 use process::ProcessFigures;
 pub(crate) use process::cpu_time;
@@ -94,6 +95,7 @@ pub struct Metrics {
     esl_errors: IntCounterVec,
     backend_errors: IntCounterVec,
     backend_retries: IntCounterVec,
+    model_adaptations: IntCounterVec,
     circuit_state: IntGaugeVec,
     /// `sofia_phone_takeovers_total`: calls continued that another pod lost or handed over.
     pub takeovers: IntCounter,
@@ -213,6 +215,12 @@ impl Metrics {
                 "Backend attempts that failed and were repeated.",
                 &["stage"],
             ),
+            model_adaptations: counters(
+                r,
+                "sofia_phone_model_adaptations_total",
+                "Turns in which the language model was asked otherwise than was meant first, by how.",
+                &["how"],
+            ),
             circuit_state: gauges(
                 r,
                 "sofia_phone_circuit_state",
@@ -243,6 +251,9 @@ impl Metrics {
         }
         for fault in AudioFault::ALL {
             self.audio_faults.with_label_values(&[fault.as_str()]);
+        }
+        for how in Adaptation::ALL {
+            self.model_adaptations.with_label_values(&[how.as_str()]);
         }
         for path in RequestPath::ALL {
             self.http_requests.with_label_values(&[path.as_str(), "200"]);
@@ -293,6 +304,11 @@ impl Metrics {
     /// A backend attempt failed and is repeated.
     pub fn backend_retry(&self, stage: &'static str) {
         self.backend_retries.with_label_values(&[stage]).inc();
+    }
+
+    /// The language model was asked otherwise than was meant first.
+    pub fn model_adapted(&self, how: Adaptation) {
+        self.model_adaptations.with_label_values(&[how.as_str()]).inc();
     }
 
     /// The state of a stage's circuit.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::PodError;
 use crate::admin::{BackendStatus, CircuitStatus};
 use crate::audio::{Codec, SampleRate, VoiceSettings};
-use crate::backend::openai::{EndpointSettings, HttpSettings, OpenAiSettings, SpeechFormat};
-use crate::backend::resilience::{BackendObserver, BreakerSettings, CircuitState};
+use crate::backend::openai::{EndpointSettings, HttpSettings, OpenAiSettings, PromptRole, SpeechFormat};
+use crate::backend::resilience::{Adaptation, BackendObserver, BreakerSettings, CircuitState};
 use crate::backend::{
     BackendErrorKind, BackendSettings, BackendsSettings, MockSettings, ResilienceSettings, Resilient, RetryPolicy,
     SetupError, Stage, VoiceBackend, build,
@@ -26,6 +26,9 @@ use crate::turn::endpointing::EndpointingSettings;
 const TOKEN_VARIABLE: &str = "sip_h_X-Sofia-Token";
 /// No limit that a call reaches: what "let silence be" means to a timer.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// A share of failures that there never is.
+const NO_SHARE: u32 = 101;
 
 pub(super) fn calls(settings: &Settings) -> CallsConfig {
     CallsConfig {
@@ -73,11 +76,12 @@ fn conversation(settings: &Settings) -> ConversationSettings {
     let interruptions = if settings.barge_in.is_some() { Interruptions::Allowed } else { Interruptions::Deferred };
     ConversationSettings {
         language: settings.language.clone(),
-        prompt: settings.prompt.clone(),
+        prompt: settings.prompt.clone().unwrap_or_default(),
         greeting: settings.greeting.clone().unwrap_or_default(),
         silence_prompt: settings.silence_prompt.clone().unwrap_or_default(),
         goodbye: settings.goodbye.clone().unwrap_or_default(),
         transfer_phrase: settings.transfer_phrase.clone().unwrap_or_default(),
+        transfers: settings.transfers,
         takeover_phrase: settings.takeover_phrase.clone(),
         interruptions,
         silence_prompt_after: settings.silence.unwrap_or(NEVER),
@@ -116,6 +120,13 @@ fn openai(settings: &Settings) -> OpenAiSettings {
     openai.transcription.language = Some(settings.language.clone());
     openai.generation.endpoint = endpoint(&settings.generation);
     openai.generation.thoughts = settings.generation_thoughts;
+    openai.generation.transfers = settings.transfers;
+    openai.generation.prompt_role = match settings.prompt_role {
+        settings::PromptRole::Auto => PromptRole::Auto,
+        settings::PromptRole::System => PromptRole::System,
+        settings::PromptRole::Developer => PromptRole::Developer,
+        settings::PromptRole::User => PromptRole::User,
+    };
     openai.speech.endpoint = endpoint(&settings.speech);
     openai.speech.voice.clone_from(&settings.speech_voice);
     openai.speech.format = match settings.speech_format {
@@ -139,6 +150,7 @@ fn resilience(settings: &Settings) -> ResilienceSettings {
         speak_deadline: settings.speech.timeout,
         breaker: BreakerSettings {
             failures_to_open: settings.circuit_failures,
+            share_to_open_percent: settings.circuit_share_percent.unwrap_or(NO_SHARE),
             open_for: settings.circuit_open,
             successes_to_close: settings.circuit_successes,
         },
@@ -180,6 +192,10 @@ impl BackendObserver for Observer {
 
     fn retry(&self, stage: Stage) {
         self.0.backend_retry(stage.as_str());
+    }
+
+    fn adapted(&self, how: Adaptation) {
+        self.0.model_adapted(how);
     }
 }
 

@@ -18,12 +18,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::backend::Secret;
-pub use crate::worker::InbandKeys;
 pub use crate::backend::openai::Thoughts;
+pub use crate::turn::tool::Transfers;
+pub use crate::worker::InbandKeys;
 pub use error::{SettingsError, SettingsErrors};
 use reader::{PREFIX, Reader};
 pub use table::{VARIABLES, Values, Variable, markdown_table};
-pub use types::{BackendKind, CallLimits, CodecName, Endpoint, Environment, RetryKind, SpeechFormat};
+pub use types::{BackendKind, CallLimits, CodecName, Endpoint, Environment, PromptRole, RetryKind, SpeechFormat};
 
 /// Most media workers: more cores than that share the work of no pod.
 const MAX_WORKERS: usize = 64;
@@ -97,6 +98,8 @@ pub struct Settings {
     pub retry_policy: RetryKind,
     /// Failures in a row that open a circuit.
     pub circuit_failures: u32,
+    /// The share of failed requests that opens one too, in percent; `None`: no share does.
+    pub circuit_share_percent: Option<u32>,
     /// How long a circuit stays open.
     pub circuit_open: Duration,
     /// Successes in a row that close it again.
@@ -110,8 +113,10 @@ pub struct Settings {
 
     /// What the agent says first; `None`: it waits for the caller.
     pub greeting: Option<String>,
-    /// Instructions for the language model.
-    pub prompt: String,
+    /// Instructions for the language model; `None`: it gets none.
+    pub prompt: Option<String>,
+    /// Whose message they are.
+    pub prompt_role: PromptRole,
     /// Language tag.
     pub language: String,
     /// What the agent says before it hangs up by itself.
@@ -122,6 +127,8 @@ pub struct Settings {
     pub takeover_phrase: Option<String>,
     /// Dialplan context in which transfers look for their destination.
     pub transfer_context: String,
+    /// To what kinds of destinations the model may transfer callers.
+    pub transfers: Transfers,
     /// What a silent caller is asked.
     pub silence_prompt: Option<String>,
     /// Silence before that; `None`: silence is let be.
@@ -246,18 +253,37 @@ impl Settings {
                 ],
             ),
             circuit_failures: r.count("SOFIA_PHONE_CIRCUIT_FAILURES"),
+            circuit_share_percent: Some(r.count("SOFIA_PHONE_CIRCUIT_SHARE_PERCENT")).filter(|share| *share > 0),
             circuit_open: r.seconds("SOFIA_PHONE_CIRCUIT_OPEN_SECONDS"),
             circuit_successes: r.count("SOFIA_PHONE_CIRCUIT_SUCCESSES"),
             mock_transcribe_delay: r.milliseconds("SOFIA_PHONE_MOCK_TRANSCRIBE_DELAY_MS"),
             mock_generate_delay: r.milliseconds("SOFIA_PHONE_MOCK_GENERATE_DELAY_MS"),
             mock_speak_delay: r.milliseconds("SOFIA_PHONE_MOCK_SPEAK_DELAY_MS"),
             greeting: r.text_or_none("SOFIA_PHONE_GREETING"),
-            prompt: r.text("SOFIA_PHONE_PROMPT").unwrap_or_default(),
+            prompt: r.text_or_none("SOFIA_PHONE_PROMPT"),
+            prompt_role: r.choice(
+                "SOFIA_PHONE_PROMPT_ROLE",
+                &[
+                    ("auto", PromptRole::Auto),
+                    ("system", PromptRole::System),
+                    ("developer", PromptRole::Developer),
+                    ("user", PromptRole::User),
+                ],
+            ),
             language: r.custom("SOFIA_PHONE_LANGUAGE", parse_language),
             goodbye: r.text_or_none("SOFIA_PHONE_GOODBYE"),
             transfer_phrase: r.text_or_none("SOFIA_PHONE_TRANSFER_PHRASE"),
             takeover_phrase: r.text_or_none("SOFIA_PHONE_TAKEOVER_PHRASE"),
             transfer_context: r.custom("SOFIA_PHONE_TRANSFER_CONTEXT", parse_context),
+            transfers: r.choice(
+                "SOFIA_PHONE_TRANSFER_DESTINATIONS",
+                &[
+                    ("none", Transfers::Nobody),
+                    ("numbers", Transfers::Numbers),
+                    ("names", Transfers::Names),
+                    ("addresses", Transfers::Addresses),
+                ],
+            ),
             silence_prompt: r.text_or_none("SOFIA_PHONE_SILENCE_PROMPT"),
             silence: Some(r.seconds("SOFIA_PHONE_SILENCE_SECONDS")).filter(|silence| !silence.is_zero()),
             max_silence_prompts: r.count("SOFIA_PHONE_MAX_SILENCE_PROMPTS"),

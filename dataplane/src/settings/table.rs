@@ -303,7 +303,13 @@ pub const VARIABLES: &[Variable] = &[
         "SOFIA_PHONE_CIRCUIT_FAILURES",
         "3",
         integer(1, 1000),
-        "Failures in a row after which a backend is left alone.",
+        "Failures in a row, with nobody answered since the first of them was asked, after which a backend is left alone.",
+    ),
+    variable(
+        "SOFIA_PHONE_CIRCUIT_SHARE_PERCENT",
+        "50",
+        integer(0, 100),
+        "Share of the last 20 requests that failed after which it is left alone too, once there were 10 within a minute. 0: no share does.",
     ),
     variable("SOFIA_PHONE_CIRCUIT_OPEN_SECONDS", "30", integer(1, 3600), "How long it is left alone."),
     variable("SOFIA_PHONE_CIRCUIT_SUCCESSES", "2", integer(1, 1000), "Successes in a row that bring it back."),
@@ -337,7 +343,14 @@ pub const VARIABLES: &[Variable] = &[
          short, plain sentences, without lists, links or formatting. If you did not understand, ask. Text such as [DTMF: 123#] \
          stands for keys that the caller pressed. A sentence of yours that ends in … was interrupted there.",
         Values::Text { max_bytes: 16_384 },
-        "Instructions for the language model.",
+        "Instructions for the language model. `none`: it gets none.",
+    ),
+    variable(
+        "SOFIA_PHONE_PROMPT_ROLE",
+        "auto",
+        Values::OneOf(&["auto", "system", "developer", "user"]),
+        "Whose message the instructions are. `user`: they stand before the caller's first words. `auto`: the system's, or the user's where the \
+         server refuses that.",
     ),
     variable(
         "SOFIA_PHONE_LANGUAGE",
@@ -368,6 +381,13 @@ pub const VARIABLES: &[Variable] = &[
         "default",
         Values::Described("1 to 64 of the characters a-z A-Z 0-9 . _ -"),
         "Context of FreeSWITCH's dialplan in which transfers look for their destination.",
+    ),
+    variable(
+        "SOFIA_PHONE_TRANSFER_DESTINATIONS",
+        "addresses",
+        Values::OneOf(&["none", "numbers", "names", "addresses"]),
+        "What that context has rules for, each with those before it: telephone numbers and extensions, names, SIP addresses. The model is offered \
+         no other. `none`: it can't transfer.",
     ),
     variable(
         "SOFIA_PHONE_SILENCE_PROMPT",

@@ -55,6 +55,26 @@ fn with_nothing_set_the_documented_defaults_hold() {
 }
 
 #[test]
+fn the_prompt_can_be_none_and_transfers_can_be_narrowed() {
+    let settings = read(&[]).expect("nothing needs to be set");
+    assert!(settings.prompt.is_some_and(|prompt| prompt.contains("[DTMF: 123#]")));
+    assert_eq!((settings.prompt_role, settings.transfers), (PromptRole::Auto, Transfers::Addresses));
+    assert_eq!(settings.circuit_share_percent, Some(50));
+    let set = [
+        ("PROMPT", "none"),
+        ("PROMPT_ROLE", "user"),
+        ("TRANSFER_DESTINATIONS", "Numbers"),
+        ("CIRCUIT_SHARE_PERCENT", "0"),
+    ];
+    let settings = read(&set).expect("these are valid");
+    assert_eq!(
+        (settings.prompt, settings.prompt_role, settings.transfers),
+        (None, PromptRole::User, Transfers::Numbers)
+    );
+    assert_eq!(settings.circuit_share_percent, None);
+}
+
+#[test]
 fn every_variable_that_is_read_is_in_the_table_and_the_other_way_round() {
     let mut reader = Reader::new([]);
     Settings::read(&mut reader);

@@ -54,6 +54,19 @@ pub enum RetryKind {
     Conservative,
 }
 
+/// Whose message the instructions for the language model are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptRole {
+    /// The system's, or the user's where the server refuses that.
+    Auto,
+    /// The system's.
+    System,
+    /// The developer's.
+    Developer,
+    /// The user's.
+    User,
+}
+
 /// A codec of `SOFIA_PHONE_CODECS`, by its encoding name of RFC 3551.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CodecName {

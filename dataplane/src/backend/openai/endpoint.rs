@@ -228,7 +228,6 @@ impl Endpoint {
         let secret = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         let body = self.body(response, MAX_ERROR_BODY_BYTES, deadline).await.unwrap_or_default();
         let reason = if secret { None } else { reason(&body) };
-        let about_tools = body.windows(4).any(|word| word.eq_ignore_ascii_case(b"tool"));
         let mut message = format!("expected 200, came {status}");
         if let Some(reason) = reason {
             message = format!("{message}: {reason}");
@@ -241,7 +240,7 @@ impl Endpoint {
             _ if status.is_server_error() => BackendErrorKind::Unavailable,
             _ => BackendErrorKind::Rejected,
         };
-        Refusal { error: self.located(BackendError::new(kind, message)), status: Some(status), about_tools }
+        Refusal { error: self.located(BackendError::new(kind, message)), status: Some(status), body }
     }
 
     fn without_key(&self, text: &str) -> String {
@@ -258,13 +257,13 @@ pub(super) struct Refusal {
     pub(super) error: BackendError,
     /// The answer's status, if one came.
     pub(super) status: Option<StatusCode>,
-    /// Whether the answer speaks of tools.
-    pub(super) about_tools: bool,
+    /// The answer's body as far as it was read: for finding out what it refuses, never for logs.
+    pub(super) body: Vec<u8>,
 }
 
 impl From<BackendError> for Refusal {
     fn from(error: BackendError) -> Self {
-        Self { error, status: None, about_tools: false }
+        Self { error, status: None, body: Vec::new() }
     }
 }
 

@@ -1,25 +1,31 @@
 //! Text to reply: `POST /v1/chat/completions`, streamed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use reqwest::{Response, StatusCode};
+use futures_util::FutureExt;
+use reqwest::Response;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::endpoint::{Endpoint, Refusal};
-use super::reading::{Habits, Thoughts, read};
+use super::correction::corrected;
+use super::endpoint::Endpoint;
+use super::form::{Attempts, Form, Known, PromptRole};
+use super::messages::Conversation;
+use super::reading::{Habits, read};
 use super::reply::{Reading, Tool};
+use super::{Clock, GenerationSettings};
+use crate::backend::resilience::{Adaptation, BackendObserver};
 use crate::backend::{BackendError, ReplyStream, SessionInfo};
-use crate::turn::history::{Message, Role};
-use crate::turn::tool::{ToolDefinition, tool_definitions};
+use crate::turn::history::Message;
+use crate::turn::tool::{ToolDefinition, Transfers, tool_definitions};
 
 pub(super) const ROUTE: &str = "/chat/completions";
 
 /// Whether the model is offered tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ToolUse {
-    /// Offered, until the server refuses a request because of them; then it is asked without, from then on.
+    /// Offered. A server that refuses them is asked without them, for this turn or, where it says that it takes none,
+    /// for a while.
     #[default]
     Auto,
     /// Never offered.
@@ -27,102 +33,140 @@ pub enum ToolUse {
 }
 
 /// The generation service.
-#[derive(Debug)]
 pub(super) struct Generation {
     pub(super) endpoint: Arc<Endpoint>,
     tools: ToolUse,
-    /// The server has refused tools.
-    tools_refused: AtomicBool,
+    transfers: Transfers,
+    prompt_role: PromptRole,
+    observer: Arc<dyn BackendObserver>,
+    clock: Clock,
+    known: Mutex<Known>,
     habits: Arc<Habits>,
 }
 
 impl Generation {
-    pub(super) fn new(endpoint: Endpoint, tools: ToolUse, thoughts: Thoughts) -> Self {
-        let habits = Arc::new(Habits::new(thoughts, &endpoint.model));
-        Self { endpoint: Arc::new(endpoint), tools, tools_refused: AtomicBool::new(false), habits }
+    pub(super) fn new(
+        endpoint: Endpoint,
+        settings: &GenerationSettings,
+        observer: Arc<dyn BackendObserver>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            habits: Arc::new(Habits::new(settings.thoughts, &endpoint.model)),
+            endpoint: Arc::new(endpoint),
+            tools: settings.tools,
+            transfers: settings.transfers,
+            prompt_role: settings.prompt_role,
+            observer,
+            clock,
+            known: Mutex::default(),
+        }
     }
 
     pub(super) async fn generate(
-        &self,
+        self: &Arc<Self>,
         text: &str,
         session: &SessionInfo,
         history: &[Message],
     ) -> Result<ReplyStream, BackendError> {
-        let deadline = Instant::now() + self.endpoint.timeout;
-        let with_tools = self.tools == ToolUse::Auto && !self.tools_refused.load(Ordering::Relaxed);
-        let response = match self.ask(text, session, history, with_tools, deadline).await {
-            Err(refusal) if with_tools && refuses_tools(&refusal) => {
-                let response = self.ask(text, session, history, false, deadline).await?;
-                tracing::warn!(error = %refusal.error, "the server refuses tools: the model can't end or transfer calls");
-                self.tools_refused.store(true, Ordering::Relaxed);
-                response
+        let conversation = Conversation::new(&session.prompt, history, text);
+        let reply = self.reply(&conversation).await?;
+        let generation = Arc::clone(self);
+        let ask_again = move |correction: super::correction::Correction| {
+            async move {
+                let mut conversation = conversation;
+                correction.append_to(&mut conversation, generation.transfers);
+                generation.observer.adapted(Adaptation::Corrected);
+                generation.reply(&conversation).await
             }
-            answer => answer?,
+            .boxed()
         };
-        self.read(response, with_tools && !self.tools_refused.load(Ordering::Relaxed))
+        Ok(corrected(reply, self.transfers, Box::new(ask_again)))
     }
 
-    /// The reply in a successful answer. `offered` says whether the model was offered tools.
-    fn read(&self, response: Response, offered: bool) -> Result<ReplyStream, BackendError> {
-        let tools = if offered { tools() } else { Vec::new() };
-        let reading = Reading { tools, habit: self.habits.current() };
-        read(Arc::clone(&self.endpoint), response, reading, Arc::clone(&self.habits))
+    async fn reply(&self, conversation: &Conversation) -> Result<ReplyStream, BackendError> {
+        let deadline = Instant::now() + self.endpoint.timeout;
+        let (response, offered) = self.respond(conversation, deadline).await?;
+        self.read(response, offered)
+    }
+
+    /// Asks in the form that is known to be taken, and in others as long as the server's refusals say that it may help.
+    async fn respond(&self, conversation: &Conversation, deadline: Instant) -> Result<(Response, bool), BackendError> {
+        let wants_tools = self.tools == ToolUse::Auto;
+        let form = self.known().form(wants_tools, self.prompt_role, (self.clock)());
+        let mut attempts = Attempts::new(form, !conversation.prompt.is_empty(), self.prompt_role);
+        loop {
+            let refusal = match self.ask(conversation, attempts.form, deadline).await {
+                Ok(response) => {
+                    self.answered(&attempts, wants_tools);
+                    return Ok((response, attempts.form.tools));
+                }
+                Err(refusal) => refusal,
+            };
+            let otherwise = refusal.status.and_then(|status| attempts.refused(status, &refusal.body));
+            let Some(how) = otherwise else { return Err(refusal.error) };
+            tracing::warn!(error = %refusal.error, how = how.as_str(), "the server refused a request, it is asked again");
+            if how == Adaptation::Repeated {
+                self.observer.adapted(how);
+            }
+        }
+    }
+
+    fn answered(&self, attempts: &Attempts, wants_tools: bool) {
+        let without_for = self.known().answered(attempts, (self.clock)());
+        if let Some(believed) = without_for {
+            tracing::warn!(
+                ?believed,
+                "the server takes no functions: the model can't end or transfer calls for so long"
+            );
+        }
+        if wants_tools && !attempts.form.tools {
+            self.observer.adapted(Adaptation::WithoutTools);
+        }
+        if attempts.moved_prompt() {
+            self.observer.adapted(Adaptation::PromptInUser);
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        // Nothing panics while it is held, and every write leaves a whole state behind.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(
         &self,
-        text: &str,
-        session: &SessionInfo,
-        history: &[Message],
-        with_tools: bool,
+        conversation: &Conversation,
+        form: Form,
         deadline: Instant,
-    ) -> Result<Response, Refusal> {
-        let body = self.endpoint.with_extra(request(&self.endpoint.model, text, session, history, with_tools));
+    ) -> Result<Response, super::endpoint::Refusal> {
+        let body = self.endpoint.with_extra(request(&self.endpoint.model, conversation, form, self.transfers));
         self.endpoint.send(self.endpoint.post().json(&body), deadline).await
+    }
+
+    /// The reply in a successful answer. `offered` says whether the model was offered tools.
+    fn read(&self, response: Response, offered: bool) -> Result<ReplyStream, BackendError> {
+        let tools = if offered { tools(self.transfers) } else { Vec::new() };
+        let reading = Reading { tools, habit: self.habits.current() };
+        read(Arc::clone(&self.endpoint), response, reading, Arc::clone(&self.habits))
     }
 }
 
 /// The tools, as calls in the text are told by.
-pub(super) fn tools() -> Vec<Tool> {
+pub(super) fn tools(transfers: Transfers) -> Vec<Tool> {
     let tool = |tool: ToolDefinition| Tool {
         name: tool.name.to_owned(),
         main_argument: tool.parameters["required"][0].as_str().map(str::to_owned),
     };
-    tool_definitions().into_iter().map(tool).collect()
+    tool_definitions(transfers).into_iter().map(tool).collect()
 }
 
-/// What servers answer when their model, or their setup, has no tools: with these statuses and a word about them.
-fn refuses_tools(refusal: &Refusal) -> bool {
-    const STATUSES: [StatusCode; 4] = [
-        StatusCode::BAD_REQUEST,
-        StatusCode::UNPROCESSABLE_ENTITY,
-        StatusCode::INTERNAL_SERVER_ERROR,
-        StatusCode::NOT_IMPLEMENTED,
-    ];
-    refusal.about_tools && refusal.status.is_some_and(|status| STATUSES.contains(&status))
-}
-
-fn request(
-    model: &str,
-    text: &str,
-    session: &SessionInfo,
-    history: &[Message],
-    with_tools: bool,
-) -> Map<String, Value> {
-    let prompt = (!session.prompt.is_empty()).then_some((Role::System, session.prompt.as_str()));
-    let said = history.iter().map(|message| (message.role, message.content.as_str()));
-    let messages: Vec<Value> = prompt
-        .into_iter()
-        .chain(said)
-        .chain([(Role::User, text)])
-        .map(|(role, content)| json!({ "role": role_name(role), "content": content }))
-        .collect();
+fn request(model: &str, conversation: &Conversation, form: Form, transfers: Transfers) -> Map<String, Value> {
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(model));
-    body.insert("messages".to_owned(), json!(messages));
+    body.insert("messages".to_owned(), json!(conversation.messages(form.prompt)));
     body.insert("stream".to_owned(), json!(true));
-    if with_tools {
-        let tools: Vec<Value> = tool_definitions()
+    if form.tools {
+        let tools: Vec<Value> = tool_definitions(transfers)
             .iter()
             .map(|tool| {
                 let function =
@@ -135,26 +179,23 @@ fn request(
     body
 }
 
-const fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::openai::messages::PromptPlace;
+    use crate::turn::history::Role;
 
     #[test]
     fn a_request_holds_prompt_history_and_words_in_this_order() {
-        let session = SessionInfo { prompt: "Be brief.".to_owned(), ..SessionInfo::default() };
         let history = [
             Message { role: Role::User, content: "Hello?".to_owned() },
             Message { role: Role::Assistant, content: "Good day.".to_owned() },
         ];
-        let body = request("m", "Who are you?", &session, &history, false);
+        let conversation = Conversation::new("Be brief.", &history, "Who are you?");
+        let form = Form { tools: false, prompt: PromptPlace::System };
         let expected = json!({
             "model": "m",
             "stream": true,
@@ -165,12 +206,13 @@ mod tests {
                 { "role": "user", "content": "Who are you?" },
             ],
         });
-        assert_eq!(Value::Object(body), expected);
+        assert_eq!(Value::Object(request("m", &conversation, form, Transfers::Names)), expected);
     }
 
     #[test]
-    fn an_empty_prompt_is_left_out_and_tools_are_offered_as_functions() {
-        let body = request("m", "Hello?", &SessionInfo::default(), &[], true);
+    fn tools_are_offered_as_functions() {
+        let form = Form { tools: true, prompt: PromptPlace::System };
+        let body = request("m", &Conversation::new("", &[], "Hello?"), form, Transfers::Names);
         assert_eq!(body["messages"].as_array().unwrap().len(), 1);
         let names: Vec<&str> = body["tools"]
             .as_array()

@@ -3,28 +3,36 @@
 //! does.
 
 mod client;
+mod correction;
 mod endpoint;
+mod form;
 mod generation;
+mod messages;
 mod reading;
 mod reply;
 mod speech;
 mod transcription;
 
+use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future::try_join3;
 
 pub use client::{HttpSettings, install_tls_provider};
 pub use endpoint::EndpointSettings;
+pub use form::PromptRole;
 pub use generation::ToolUse;
 pub use reading::Thoughts;
 pub use speech::SpeechFormat;
 
+use super::resilience::{BackendObserver, NoObserver};
 use super::{BackendError, ReplyPart, ReplyStream, SessionInfo, SpeechStream, Stage, VoiceBackend};
 use crate::audio::SampleRate;
 use crate::turn::history::Message;
+use crate::turn::tool::Transfers;
 use endpoint::Endpoint;
 use generation::Generation;
 use reply::{Completion, Habit, Reading};
@@ -68,16 +76,23 @@ pub struct GenerationSettings {
     pub endpoint: EndpointSettings,
     /// Whether the model is offered tools.
     pub tools: ToolUse,
+    /// To what kinds of destinations it may transfer callers.
+    pub transfers: Transfers,
+    /// Where the prompt goes.
+    pub prompt_role: PromptRole,
     /// How the model's thoughts are told from its answer.
     pub thoughts: Thoughts,
 }
 
 impl Default for GenerationSettings {
-    /// `gpt-4o-mini` within 30 s, with tools if the server takes them; whether it thinks is found out.
+    /// `gpt-4o-mini` within 30 s, with tools if the server takes them, and the prompt where it does; whether it thinks is
+    /// found out.
     fn default() -> Self {
         Self {
             endpoint: EndpointSettings::new("", "gpt-4o-mini", Duration::from_secs(30)),
             tools: ToolUse::Auto,
+            transfers: Transfers::default(),
+            prompt_role: PromptRole::Auto,
             thoughts: Thoughts::Auto,
         }
     }
@@ -138,12 +153,24 @@ pub enum SetupError {
     Client(String),
 }
 
+/// Tells the time.
+type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
 /// The OpenAI-compatible backend.
-#[derive(Debug)]
 pub struct OpenAiBackend {
     transcription: Transcription,
-    generation: Generation,
+    generation: Arc<Generation>,
     speech: Speech,
+}
+
+impl fmt::Debug for OpenAiBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenAiBackend")
+            .field("transcription", &self.transcription)
+            .field("generation", &self.generation.endpoint)
+            .field("speech", &self.speech)
+            .finish()
+    }
 }
 
 impl OpenAiBackend {
@@ -152,6 +179,19 @@ impl OpenAiBackend {
     /// # Errors
     /// The first thing that is wrong with the settings.
     pub fn new(settings: &OpenAiSettings) -> Result<Self, SetupError> {
+        Self::observed(settings, Arc::new(NoObserver), Instant::now)
+    }
+
+    /// The same, with an observer for what is done otherwise than was meant first, and a clock for what is learnt of a
+    /// server and forgotten again.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the settings.
+    pub fn observed(
+        settings: &OpenAiSettings,
+        observer: Arc<dyn BackendObserver>,
+        clock: impl Fn() -> Instant + Send + Sync + 'static,
+    ) -> Result<Self, SetupError> {
         let OpenAiSettings { transcription, generation, speech, http } = settings;
         let resolve = |stage, endpoint: &EndpointSettings, route| endpoint::resolve(stage, &endpoint.url, route);
         let transcription_url = resolve(Stage::Transcribe, &transcription.endpoint, transcription::ROUTE)?;
@@ -164,11 +204,12 @@ impl OpenAiBackend {
                 endpoint(Stage::Transcribe, transcription_url, &transcription.endpoint)?,
                 transcription.language.as_deref(),
             ),
-            generation: Generation::new(
+            generation: Arc::new(Generation::new(
                 endpoint(Stage::Generate, generation_url, &generation.endpoint)?,
-                generation.tools,
-                generation.thoughts,
-            ),
+                generation,
+                observer,
+                Arc::new(clock),
+            )),
             speech: Speech::new(endpoint(Stage::Speak, speech_url, &speech.endpoint)?, speech),
         })
     }
@@ -180,7 +221,7 @@ impl OpenAiBackend {
 /// # Errors
 /// As the reply's stream would end with one; what came before is lost.
 pub fn read_recorded<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<ReplyPart>, BackendError> {
-    let mut completion = Completion::new(Reading { tools: generation::tools(), habit: Habit::Unknown });
+    let mut completion = Completion::new(Reading { tools: generation::tools(Transfers::default()), habit: Habit::Unknown });
     pieces.into_iter().try_for_each(|piece| completion.push(piece))?;
     completion.finish()?;
     Ok(std::iter::from_fn(|| completion.pop()).collect())

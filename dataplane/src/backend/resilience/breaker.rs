@@ -1,15 +1,40 @@
-//! A circuit breaker: stops asking a backend that keeps failing, and finds out with single probes when it is back. Sans-IO:
-//! `now` is an argument, and it never asks anything itself.
+//! A circuit breaker: stops asking a backend that answers nobody, and finds out with single probes when it is back.
+//! Sans-IO: `now` is an argument, and it never asks anything itself.
+//!
+//! What opens a circuit is that the backend is down for everybody. One breaker sees the calls of all callers, so a few
+//! failures in a row say little by themselves: with a hundred calls at a time, three that fail together are three of a
+//! hundred. It opens on either of
+//!
+//! 1. so many calls in a row that failed and nobody who was answered since the first of them was asked: how a dead
+//!    server looks, to one caller or to hundreds;
+//! 2. a share of the last calls that failed: how a server looks that now and then lets one through;
+//! 3. nothing but answers that can't be read, so many that it can't be one caller's turn: how a wrong URL or a wrong
+//!    proxy looks.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How many of the last calls are remembered.
+const WINDOW: usize = 20;
+/// Fewer than so many say nothing about a share.
+const ENOUGH: usize = 10;
+/// Older outcomes say nothing about now.
+const LASTING: Duration = Duration::from_secs(60);
+/// So many times [`BreakerSettings::failures_to_open`] unreadable answers with no readable one between them open the
+/// circuit.
+const UNREADABLE_FACTOR: u32 = 4;
+
 /// When a circuit opens and closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerSettings {
-    /// So many failed calls in a row open the circuit. 0 counts as 1.
+    /// So many failed calls in a row open the circuit, if nobody was answered since the first of them was asked. 0
+    /// counts as 1.
     pub failures_to_open: u32,
+    /// The share of the last 20 calls, in percent, that opens it too when so many failed: of at least 10, none older
+    /// than a minute. Above 100: no share does.
+    pub share_to_open_percent: u32,
     /// How long an open circuit refuses every call before it lets a probe through.
     pub open_for: Duration,
     /// So many probes in a row must succeed to close it. 0 counts as 1.
@@ -17,9 +42,14 @@ pub struct BreakerSettings {
 }
 
 impl Default for BreakerSettings {
-    /// 3 failures open it for 30 s; 2 successes close it.
+    /// 3 failures, or half of the last calls, open it for 30 s; 2 successes close it.
     fn default() -> Self {
-        Self { failures_to_open: 3, open_for: Duration::from_secs(30), successes_to_close: 2 }
+        Self {
+            failures_to_open: 3,
+            share_to_open_percent: 50,
+            open_for: Duration::from_secs(30),
+            successes_to_close: 2,
+        }
     }
 }
 
@@ -57,8 +87,10 @@ impl fmt::Display for CircuitState {
 pub enum Verdict {
     /// The backend answered, if only with a refusal of this one request.
     Success,
-    /// The backend failed.
+    /// The backend failed: no answer, or that it is at fault.
     Failure,
+    /// An answer came that can't be read. The fault may lie in this one question.
+    Unreadable,
     /// Nothing was learnt: the call was given up before it was answered.
     Abandoned,
 }
@@ -70,6 +102,8 @@ pub enum Verdict {
 pub struct Permit {
     probe: bool,
     epoch: u64,
+    /// How many calls had been answered when this one was asked.
+    answered_before: u64,
 }
 
 impl Permit {
@@ -92,20 +126,57 @@ struct Inner {
     state: State,
     /// Counts changes of state, so that a call which was admitted before one is not taken for news after it.
     epoch: u64,
+    /// Counts the calls that were answered, of all times.
+    answered: u64,
 }
 
 #[derive(Debug)]
 enum State {
-    Closed { failures: u32 },
-    Open { until: Instant },
-    HalfOpen { successes: u32, probing: bool },
+    Closed(Watch),
+    /// `unreadable`: it was answers that can't be read that opened it.
+    Open {
+        until: Instant,
+        unreadable: bool,
+    },
+    HalfOpen {
+        successes: u32,
+        probing: bool,
+        unreadable: bool,
+    },
+}
+
+/// What a closed circuit has seen.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Failures in a row of calls since whose asking nobody was answered.
+    row: u32,
+    /// Unreadable answers since the last readable one.
+    unreadable: u32,
+    /// When the last calls came out, and whether they failed.
+    last: VecDeque<(Instant, bool)>,
+}
+
+impl Watch {
+    fn remember(&mut self, failed: bool, now: Instant) {
+        while self.last.len() >= WINDOW || self.last.front().is_some_and(|(at, _)| now.duration_since(*at) > LASTING) {
+            self.last.pop_front();
+        }
+        self.last.push_back((now, failed));
+    }
+
+    /// The share of the last calls that failed, in percent; 0 while they are too few.
+    fn share_percent(&self) -> usize {
+        let failed = self.last.iter().filter(|(_, failed)| *failed).count();
+        if self.last.len() < ENOUGH { 0 } else { failed * 100 / self.last.len() }
+    }
 }
 
 impl CircuitBreaker {
     /// A closed circuit.
     #[must_use]
-    pub const fn new(settings: BreakerSettings) -> Self {
-        Self { settings, inner: Mutex::new(Inner { state: State::Closed { failures: 0 }, epoch: 0 }) }
+    pub fn new(settings: BreakerSettings) -> Self {
+        let inner = Inner { state: State::Closed(Watch::default()), epoch: 0, answered: 0 };
+        Self { settings, inner: Mutex::new(inner) }
     }
 
     /// Asks leave for one call.
@@ -115,14 +186,17 @@ impl CircuitBreaker {
     pub fn admit(&self, now: Instant) -> Result<Permit, Duration> {
         let mut inner = self.lock();
         match &mut inner.state {
-            State::Closed { .. } => {}
-            State::Open { until } if now < *until => return Err(*until - now),
-            State::Open { .. } => inner.change(State::HalfOpen { successes: 0, probing: true }),
+            State::Closed(_) => {}
+            State::Open { until, .. } if now < *until => return Err(*until - now),
+            State::Open { unreadable, .. } => {
+                let unreadable = *unreadable;
+                inner.change(State::HalfOpen { successes: 0, probing: true, unreadable });
+            }
             State::HalfOpen { probing: true, .. } => return Err(Duration::ZERO),
             State::HalfOpen { probing, .. } => *probing = true,
         }
         let probe = matches!(inner.state, State::HalfOpen { .. });
-        Ok(Permit { probe, epoch: inner.epoch })
+        Ok(Permit { probe, epoch: inner.epoch, answered_before: inner.answered })
     }
 
     /// Tells how an admitted call came out. Returns the new state if that changed it.
@@ -131,25 +205,48 @@ impl CircuitBreaker {
         if permit.epoch != inner.epoch {
             return None;
         }
+        if verdict == Verdict::Success {
+            inner.answered += 1;
+        }
+        let nobody_answered = inner.answered == permit.answered_before;
+        let BreakerSettings { failures_to_open, share_to_open_percent, .. } = self.settings;
         match (&mut inner.state, verdict) {
-            (State::Closed { failures }, Verdict::Success) => *failures = 0,
-            (State::Closed { failures }, Verdict::Failure) => {
-                *failures += 1;
-                if *failures >= self.settings.failures_to_open {
-                    return Some(self.open(&mut inner, now));
+            (State::Closed(watch), Verdict::Success) => {
+                (watch.row, watch.unreadable) = (0, 0);
+                watch.remember(false, now);
+            }
+            (State::Closed(watch), Verdict::Failure) => {
+                watch.row += u32::from(nobody_answered);
+                watch.remember(true, now);
+                let share = watch.share_percent();
+                if nobody_answered && watch.row >= failures_to_open || share >= (share_to_open_percent as usize).max(1)
+                {
+                    return Some(self.open(&mut inner, false, now));
                 }
             }
-            (State::HalfOpen { successes, probing }, Verdict::Success) => {
+            (State::Closed(watch), Verdict::Unreadable) => {
+                watch.unreadable += 1;
+                if watch.unreadable >= failures_to_open.max(1).saturating_mul(UNREADABLE_FACTOR) {
+                    return Some(self.open(&mut inner, true, now));
+                }
+            }
+            (State::HalfOpen { successes, probing, .. }, Verdict::Success) => {
                 *probing = false;
                 *successes += 1;
                 if *successes >= self.settings.successes_to_close {
-                    inner.change(State::Closed { failures: 0 });
+                    inner.change(State::Closed(Watch::default()));
                     return Some(CircuitState::Closed);
                 }
             }
-            (State::HalfOpen { .. }, Verdict::Failure) => return Some(self.open(&mut inner, now)),
-            (State::HalfOpen { probing, .. }, Verdict::Abandoned) => *probing = false,
-            (State::Closed { .. }, Verdict::Abandoned) | (State::Open { .. }, _) => {}
+            (State::HalfOpen { unreadable, .. }, Verdict::Failure) => {
+                let unreadable = *unreadable;
+                return Some(self.open(&mut inner, unreadable, now));
+            }
+            (State::HalfOpen { unreadable: true, .. }, Verdict::Unreadable) => {
+                return Some(self.open(&mut inner, true, now));
+            }
+            (State::HalfOpen { probing, .. }, Verdict::Unreadable | Verdict::Abandoned) => *probing = false,
+            (State::Closed(_), Verdict::Abandoned) | (State::Open { .. }, _) => {}
         }
         None
     }
@@ -158,14 +255,14 @@ impl CircuitBreaker {
     #[must_use]
     pub fn state(&self, now: Instant) -> CircuitState {
         match self.lock().state {
-            State::Closed { .. } => CircuitState::Closed,
-            State::Open { until } if now < until => CircuitState::Open,
+            State::Closed(_) => CircuitState::Closed,
+            State::Open { until, .. } if now < until => CircuitState::Open,
             State::Open { .. } | State::HalfOpen { .. } => CircuitState::HalfOpen,
         }
     }
 
-    fn open(&self, inner: &mut Inner, now: Instant) -> CircuitState {
-        inner.change(State::Open { until: now + self.settings.open_for });
+    fn open(&self, inner: &mut Inner, unreadable: bool, now: Instant) -> CircuitState {
+        inner.change(State::Open { until: now + self.settings.open_for, unreadable });
         CircuitState::Open
     }
 
@@ -186,7 +283,7 @@ impl Inner {
 mod tests {
     use super::*;
     use CircuitState::{Closed, HalfOpen, Open};
-    use Verdict::{Abandoned, Failure, Success};
+    use Verdict::{Abandoned, Failure, Success, Unreadable};
     use proptest::prelude::*;
 
     /// One call at `at_s` seconds: `None` when it is to be refused, else its verdict; then the state expected after it.
@@ -231,6 +328,102 @@ mod tests {
             (0, Some(Failure), Closed),
             (0, Some(Failure), Closed),
             (0, Some(Failure), Open),
+        ]);
+    }
+
+    /// `count` calls asked at `now` and not settled yet.
+    fn asked(breaker: &CircuitBreaker, count: usize, now: Instant) -> Vec<Permit> {
+        (0..count).map(|_| breaker.admit(now).unwrap()).collect()
+    }
+
+    #[test]
+    fn failures_in_a_row_among_many_calls_that_are_answered_open_nothing() {
+        let start = Instant::now();
+        let breaker = CircuitBreaker::new(BreakerSettings::default());
+        // Three hang for ten seconds; everybody else is answered in the meantime, and then they fail together.
+        let hanging = asked(&breaker, 3, start);
+        for permit in asked(&breaker, 97, start) {
+            breaker.settle(permit, Success, start + Duration::from_secs(1));
+        }
+        let now = start + Duration::from_secs(10);
+        for permit in hanging {
+            assert_eq!(breaker.settle(permit, Failure, now), None);
+        }
+        assert_eq!(breaker.state(now), Closed);
+    }
+
+    #[test]
+    fn a_dead_server_opens_it_with_the_third_failure_however_many_were_answered_before() {
+        let start = Instant::now();
+        let breaker = CircuitBreaker::new(BreakerSettings::default());
+        for permit in asked(&breaker, 100, start) {
+            breaker.settle(permit, Success, start);
+        }
+        let states = asked(&breaker, 100, start).into_iter().map(|permit| breaker.settle(permit, Failure, start));
+        assert_eq!(states.take(3).collect::<Vec<_>>(), [None, None, Some(Open)]);
+    }
+
+    #[test]
+    fn a_server_that_fails_every_other_time_opens_it_once_there_are_enough_to_tell() {
+        let start = Instant::now();
+        let breaker = CircuitBreaker::new(BreakerSettings::default());
+        let mut opened = None;
+        for n in 0..20 {
+            let Ok(permit) = breaker.admit(start) else { break };
+            if breaker.settle(permit, if n % 2 == 0 { Success } else { Failure }, start).is_some() {
+                opened = Some(n + 1);
+                break;
+            }
+        }
+        assert_eq!(opened, Some(10));
+    }
+
+    #[test]
+    fn a_share_that_is_small_or_old_or_switched_off_opens_nothing() {
+        let start = Instant::now();
+        let run = |settings: BreakerSettings, every: u64, pause: Duration| {
+            let breaker = CircuitBreaker::new(settings);
+            let mut now = start;
+            (0..200u64).all(|n| {
+                now += pause;
+                let permit = breaker.admit(now).unwrap();
+                breaker.settle(permit, if n % every == 0 { Failure } else { Success }, now).is_none()
+            })
+        };
+        let settings = BreakerSettings::default();
+        assert!(run(settings, 3, Duration::ZERO), "a third");
+        assert!(run(settings, 2, Duration::from_secs(10)), "no ten within a minute");
+        assert!(!run(settings, 2, Duration::from_secs(1)));
+        assert!(run(BreakerSettings { share_to_open_percent: 101, ..settings }, 2, Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn unreadable_answers_open_it_only_when_there_are_no_others() {
+        let now = Instant::now();
+        let breaker = CircuitBreaker::new(BreakerSettings::default());
+        let ask = |verdict| breaker.settle(breaker.admit(now).unwrap(), verdict, now);
+        for _ in 0..11 {
+            assert_eq!(ask(Unreadable), None);
+        }
+        assert_eq!(ask(Success), None);
+        for _ in 0..11 {
+            assert_eq!(ask(Unreadable), None);
+        }
+        assert_eq!(ask(Unreadable), Some(Open));
+        // Still so when it is probed: left alone once more.
+        let later = now + Duration::from_secs(30);
+        assert_eq!(breaker.settle(breaker.admit(later).unwrap(), Unreadable, later), Some(Open));
+    }
+
+    #[test]
+    fn an_unreadable_answer_of_a_server_that_was_down_neither_opens_nor_closes_it() {
+        run(&[
+            (0, Some(Failure), Closed),
+            (0, Some(Failure), Closed),
+            (0, Some(Failure), Open),
+            (30, Some(Unreadable), HalfOpen),
+            (30, Some(Success), HalfOpen),
+            (30, Some(Success), Closed),
         ]);
     }
 
@@ -315,13 +508,13 @@ mod tests {
     proptest! {
         /// Whatever happens, a circuit that is asked again after its pause lets a call through as long as no probe is out.
         #[test]
-        fn it_never_locks_up(steps in proptest::collection::vec((0u64..40, 0u8..3), 0..200)) {
+        fn it_never_locks_up(steps in proptest::collection::vec((0u64..40, 0u8..4), 0..200)) {
             let breaker = CircuitBreaker::new(BreakerSettings::default());
             let mut now = Instant::now();
             for (pause_s, verdict) in steps {
                 now += Duration::from_secs(pause_s);
                 if let Ok(permit) = breaker.admit(now) {
-                    breaker.settle(permit, [Success, Failure, Abandoned][verdict as usize], now);
+                    breaker.settle(permit, [Success, Failure, Unreadable, Abandoned][verdict as usize], now);
                 }
             }
             prop_assert!(breaker.admit(now + Duration::from_secs(30)).is_ok());

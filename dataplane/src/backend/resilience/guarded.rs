@@ -128,11 +128,7 @@ impl Call {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        self.judge(match outcome {
-            Err(kind) if kind.counts_against_backend() => Verdict::Failure,
-            Err(BackendErrorKind::Cancelled) => Verdict::Abandoned,
-            Ok(()) | Err(_) => Verdict::Success,
-        });
+        self.judge(outcome.map_or_else(BackendErrorKind::verdict, |()| Verdict::Success));
         let elapsed = self.answered_after.unwrap_or_else(|| self.started.elapsed());
         self.owner.observer.call(self.stage, outcome, elapsed);
     }

@@ -18,8 +18,8 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-pub use breaker::{BreakerSettings, CircuitBreaker, CircuitState};
-pub use observer::{BackendObserver, NoObserver};
+pub use breaker::{BreakerSettings, CircuitBreaker, CircuitState, Verdict};
+pub use observer::{Adaptation, BackendObserver, NoObserver};
 pub use retry::{RetryPolicy, UnknownRetryPolicy};
 
 use super::{BackendError, BackendErrorKind, ReplyStream, SessionInfo, SpeechStream, Stage, VoiceBackend};

@@ -5,6 +5,35 @@ use std::time::Duration;
 use super::CircuitState;
 use crate::backend::{BackendErrorKind, Stage};
 
+/// What was done otherwise so that a language model answered all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Adaptation {
+    /// It was asked without functions, so that it could neither end nor transfer the call, nor send keys.
+    WithoutTools,
+    /// The prompt went before the caller's first words, not to the system.
+    PromptInUser,
+    /// It was asked the same again, since its server threw away a function call that it had written wrongly.
+    Repeated,
+    /// It was told why its function call was not carried out, and asked again.
+    Corrected,
+}
+
+impl Adaptation {
+    /// Every one of them.
+    pub const ALL: [Self; 4] = [Self::WithoutTools, Self::PromptInUser, Self::Repeated, Self::Corrected];
+
+    /// The name in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WithoutTools => "without_tools",
+            Self::PromptInUser => "prompt_in_user",
+            Self::Repeated => "repeated",
+            Self::Corrected => "corrected",
+        }
+    }
+}
+
 /// Hears of every call to one backend. Called on the call's task: an implementation counts and returns.
 ///
 /// A fallback backend has an observer of its own, so an implementation that tells backends apart is made once for each.
@@ -22,6 +51,11 @@ pub trait BackendObserver: Send + Sync + 'static {
     /// An attempt failed and another follows.
     fn retry(&self, stage: Stage) {
         let _ = stage;
+    }
+
+    /// A language model answered, or is asked once more, otherwise than was meant first. Once a turn for each way.
+    fn adapted(&self, how: Adaptation) {
+        let _ = how;
     }
 
     /// The stage's circuit is in `state` now. May repeat a state.

@@ -103,6 +103,9 @@ impl BackendObserver for Recorder {
 }
 
 const UNAVAILABLE: BackendErrorKind = BackendErrorKind::Unavailable;
+/// How often a call is tried that may pass, and how long that takes.
+const ATTEMPTS: usize = RetryPolicy::DEFAULT.attempts as usize;
+const TRIED_FOR: Duration = ms(600);
 
 fn guarded(backend: &Arc<Scripted>) -> (Resilient, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
@@ -120,7 +123,7 @@ async fn generate(backend: &Resilient) -> Result<ReplyStream, BackendErrorKind> 
     backend.generate("", &SessionInfo::default(), &[]).await.map_err(|error| error.kind())
 }
 
-fn ms(milliseconds: u64) -> Duration {
+const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
@@ -230,8 +233,8 @@ async fn a_stream_that_fails_before_its_first_item_is_begun_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_call_is_cancelled_and_says_nothing_about_the_backend() {
-    let fails = [Does::Fails(BackendErrorKind::Invalid); 2];
-    let scripted = Scripted::new(fails.into_iter().chain([Does::Hangs, Does::Fails(BackendErrorKind::Invalid)]));
+    let fails = |calls: usize| std::iter::repeat_n(Does::Fails(UNAVAILABLE), calls * ATTEMPTS);
+    let scripted = Scripted::new(fails(2).chain([Does::Hangs]).chain(fails(1)));
     let (backend, recorder) = guarded(&scripted);
     for _ in 0..2 {
         transcribe(&backend).await.unwrap_err();
@@ -254,19 +257,19 @@ async fn a_stream_dropped_by_its_listener_is_a_success() {
 
 #[tokio::test(start_paused = true)]
 async fn three_failed_calls_open_the_circuit_of_their_stage_alone_and_two_probes_close_it() {
-    let scripted = Scripted::new([Does::Fails(BackendErrorKind::Invalid); 3]);
+    let scripted = Scripted::new([Does::Fails(UNAVAILABLE); 3 * ATTEMPTS]);
     let (backend, recorder) = guarded(&scripted);
     let stage = Stage::Transcribe;
     for _ in 0..3 {
-        assert_eq!(transcribe(&backend).await, Err(BackendErrorKind::Invalid));
+        assert_eq!(transcribe(&backend).await, Err(UNAVAILABLE));
     }
-    assert_eq!(
-        recorder.heard()[2..],
-        [Heard::Circuit(stage, CircuitState::Open), Heard::Call(stage, Err(BackendErrorKind::Invalid), ms(0)),]
-    );
+    let failed = Heard::Call(stage, Err(UNAVAILABLE), TRIED_FOR);
+    let mut heard = recorder.heard();
+    heard.retain(|heard| !matches!(heard, Heard::Retry(_)));
+    assert_eq!(heard, [failed, failed, Heard::Circuit(stage, CircuitState::Open), failed]);
     assert_eq!(transcribe(&backend).await, Err(BackendErrorKind::CircuitOpen));
     assert_eq!(recorder.heard(), [Heard::Call(stage, Err(BackendErrorKind::CircuitOpen), ms(0))]);
-    assert_eq!(scripted.requests(), 3, "an open circuit asks nobody");
+    assert_eq!(scripted.requests(), 3 * ATTEMPTS, "an open circuit asks nobody");
     assert!(generate(&backend).await.is_ok());
     recorder.heard();
 
@@ -278,8 +281,35 @@ async fn three_failed_calls_open_the_circuit_of_their_stage_alone_and_two_probes
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_that_cannot_be_read_and_requests_that_are_too_many_take_the_backend_from_nobody() {
+    let limited = BackendErrorKind::RateLimited { retry_after: None };
+    for (kind, asked) in [(BackendErrorKind::Invalid, 1), (BackendErrorKind::Rejected, 1), (limited, ATTEMPTS)] {
+        let scripted = Scripted::new(vec![Does::Fails(kind); 8 * asked]);
+        let (backend, recorder) = guarded(&scripted);
+        for _ in 0..8 {
+            assert_eq!(transcribe(&backend).await, Err(kind));
+        }
+        assert!(transcribe(&backend).await.is_ok(), "{kind}");
+        assert!(!recorder.heard().iter().any(|heard| matches!(heard, Heard::Circuit(..))), "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_hang_while_others_are_answered_take_the_backend_from_nobody() {
+    let scripted = Scripted::new([Does::Hangs; 5]);
+    let (backend, _) = guarded(&scripted);
+    let (hanging, answered) = tokio::join!(
+        futures_util::future::join_all((0..5).map(|_| transcribe(&backend))),
+        futures_util::future::join_all((0..20).map(|_| transcribe(&backend))),
+    );
+    assert!(hanging.iter().all(|result| *result == Err(BackendErrorKind::Timeout)));
+    assert!(answered.iter().all(Result::is_ok));
+    assert!(backend.circuits().all(|(_, _, state)| state == CircuitState::Closed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_is_not_retried_and_a_streams_probe_is_over_with_its_first_item() {
-    let mut script = vec![Does::Fails(BackendErrorKind::Invalid); 3];
+    let mut script = vec![Does::Fails(UNAVAILABLE); 3 * ATTEMPTS];
     script.extend([Does::Fails(UNAVAILABLE), Does::Stalls]);
     let scripted = Scripted::new(script);
     let (backend, recorder) = guarded(&scripted);
@@ -289,7 +319,7 @@ async fn a_probe_is_not_retried_and_a_streams_probe_is_over_with_its_first_item(
     tokio::time::advance(Duration::from_secs(30)).await;
     recorder.heard();
     assert_eq!(generate(&backend).await.err(), Some(UNAVAILABLE));
-    assert_eq!(scripted.requests(), 4);
+    assert_eq!(scripted.requests(), 3 * ATTEMPTS + 1);
     let stage = Stage::Generate;
     assert_eq!(
         recorder.heard(),
@@ -324,12 +354,12 @@ async fn the_fallback_answers_when_the_primary_does_not_and_at_once_when_its_cir
 
 #[tokio::test(start_paused = true)]
 async fn when_all_fail_the_error_tells_what_happened_rather_than_that_a_circuit_is_open() {
-    let primary = Scripted::new([Does::Fails(BackendErrorKind::Invalid); 3]);
+    let primary = Scripted::new([Does::Fails(UNAVAILABLE); 3 * ATTEMPTS]);
     let secondary = Scripted::new([Does::Fails(BackendErrorKind::Rejected); 4]);
     let (backend, _) = guarded(&primary);
     let backend = backend.with_fallback("second", secondary as _, Arc::new(NoObserver));
     for _ in 0..3 {
-        assert_eq!(transcribe(&backend).await, Err(BackendErrorKind::Invalid));
+        assert_eq!(transcribe(&backend).await, Err(UNAVAILABLE));
     }
     assert_eq!(transcribe(&backend).await, Err(BackendErrorKind::Rejected));
 }

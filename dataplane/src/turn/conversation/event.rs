@@ -26,6 +26,8 @@ pub enum Failure {
     Rejected,
     /// It was not asked: it has failed too often just now.
     CircuitOpen,
+    /// The model wants something done that can't be.
+    Misused,
     /// Anything else, an empty reply among it.
     Other,
 }
@@ -95,6 +97,13 @@ pub enum Input {
     ReplyTakenBack {
         /// The turn of the [`Action::Generate`].
         turn: TurnId,
+    },
+    /// The model calls a tool in a way in which it can't be carried out, and telling it so did not help.
+    ReplyRefused {
+        /// The turn of the [`Action::Generate`].
+        turn: TurnId,
+        /// Why: of [`crate::turn::tool::ToolError`]'s making, without words of anybody's.
+        reason: String,
     },
     /// A reply is complete, or will not be.
     ReplyEnded {
@@ -204,7 +213,7 @@ pub enum Action {
     /// Connect the caller elsewhere; answer with [`Input::Transferred`], [`Input::TransferFailed`] or
     /// [`Input::CallerHungUp`], which then counts as transferred.
     Transfer {
-        /// Where to; checked by [`ToolCall::validate`].
+        /// Where to; checked by [`ToolCall::validate`] and [`crate::turn::tool::Transfers::check`].
         destination: String,
     },
     /// Send these keys to the caller's side.

@@ -153,6 +153,7 @@ impl Conversation {
             Input::ReplyTool { turn, call } => self.reply_tool(now, turn, call),
             Input::ReplyPaused { turn } => self.reply_paused(turn),
             Input::ReplyTakenBack { turn } => self.reply_taken_back(turn),
+            Input::ReplyRefused { turn, reason } => self.reply_refused(now, turn, reason),
             Input::ReplyEnded { turn, result } => self.reply_ended(now, turn, result),
             Input::ClipStarted { clip } => self.clip_started(now, clip),
             Input::ClipEnded { clip } => self.unsaved |= self.playout.ended(clip).is_some(),

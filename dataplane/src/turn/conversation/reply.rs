@@ -14,6 +14,9 @@ use crate::turn::{sentence::SentenceSplitter, speakable::Speakable, tool::ToolCa
 
 /// Tool calls of one reply.
 const MAX_TOOLS: u32 = 8;
+/// Tells the model of a transfer that came to nothing, with the caller's next words. Brackets are taken out of spoken
+/// words, so nobody can say it.
+const TRANSFER_FAILED: &str = "[The transfer has failed. The caller is still here.]";
 
 #[derive(Debug)]
 pub(super) struct Reply {
@@ -28,6 +31,8 @@ pub(super) struct Reply {
     spoke: bool,
     /// Has it done anything besides?
     acted: bool,
+    /// Did it want something done that can't be?
+    refused: bool,
     audible: bool,
     pub(super) failed: bool,
     /// Keys to send, in the order in which the model asked for them.
@@ -66,6 +71,7 @@ impl Conversation {
             generating: true,
             spoke: false,
             acted: false,
+            refused: false,
             audible: false,
             failed: false,
             keys: Vec::new(),
@@ -107,12 +113,14 @@ impl Conversation {
     }
 
     pub(super) fn reply_tool(&mut self, now: Instant, turn: TurnId, call: ToolCall) {
+        let transfers = self.settings.transfers;
         let Some(reply) = self.generating(turn) else { return };
         reply.tools = reply.tools.saturating_add(1);
         let refused = match call.validate() {
             _ if reply.tools > MAX_TOOLS => Some("too many tool calls in one reply".to_owned()),
-            checked => checked.err().map(|error| error.to_string()),
+            checked => checked.and_then(|()| transfers.check(&call)).err().map(|error| error.to_string()),
         };
+        reply.refused |= refused.is_some();
         match (&refused, &call) {
             (None, ToolCall::SendDtmf { digits }) => {
                 reply.acted = true;
@@ -153,6 +161,17 @@ impl Conversation {
         }
     }
 
+    pub(super) fn reply_refused(&mut self, now: Instant, turn: TurnId, reason: String) {
+        let Some(reply) = self.generating(turn) else { return };
+        reply.tools = reply.tools.saturating_add(1);
+        reply.refused = true;
+        let told = reply.tools <= MAX_TOOLS;
+        self.timers.set(Timer::Generation, now, self.settings.limits.generate);
+        if told {
+            self.mark(Mark::ToolRefused { turn, reason });
+        }
+    }
+
     pub(super) fn reply_ended(&mut self, now: Instant, turn: TurnId, result: Result<(), Failure>) {
         let Some(reply) = self.generating(turn) else { return };
         match result {
@@ -176,6 +195,10 @@ impl Conversation {
         self.queue_rest();
         self.unsaved = true;
         let Some(reply) = &self.reply else { return };
+        if reply.refused && !reply.acted && reply.closing.is_none() {
+            // What was said may have been a promise: the caller is told that nothing comes of it.
+            return self.generation_failed(now, Failure::Misused);
+        }
         if reply.spoke {
             return;
         }
@@ -275,15 +298,19 @@ impl Conversation {
         }
     }
 
-    /// Something failed: the caller is told, and after too many times in a row the call is given up.
+    /// Something failed: the caller is told, and after too many times in a row the call is given up. A backend that was
+    /// not asked has not failed once more: while it is left alone, callers may try as often as they like.
     pub(super) fn fail(&mut self, now: Instant, step: Step, failure: Failure) {
         self.mark(Mark::Failed { step, failure });
         if !self.playout.queue_apology() {
             return;
         }
         self.mark(Mark::Apology);
-        self.failures = self.failures.saturating_add(1);
         self.unsaved = true;
+        if matches!(failure, Failure::CircuitOpen | Failure::Misused) {
+            return;
+        }
+        self.failures = self.failures.saturating_add(1);
         if self.failures >= self.settings.max_failures && self.closing.is_none() {
             self.stop_listening();
             self.cancel_generating();
@@ -313,6 +340,7 @@ impl Conversation {
         self.stage = Stage::Talking;
         self.timers.clear(Timer::Transfer);
         self.mark(Mark::Failed { step: Step::Transfer, failure: Failure::Other });
+        self.history.push_user(TRANSFER_FAILED);
         if self.playout.queue_apology() {
             self.mark(Mark::Apology);
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::turn::sentence::SplitSettings;
+use crate::turn::{sentence::SplitSettings, tool::Transfers};
 
 /// What happens when the caller speaks, or presses a key, while the agent speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct ConversationSettings {
     pub goodbye: String,
     /// Said before a transfer where the model has announced none; empty for nothing.
     pub transfer_phrase: String,
+    /// To what kinds of destinations the model may transfer the caller. Default all.
+    pub transfers: Transfers,
     /// Said when another pod takes the call over; `None`, the default, lets it pass unnoticed.
     pub takeover_phrase: Option<String>,
 
@@ -52,7 +54,8 @@ pub struct ConversationSettings {
     pub max_duration: Duration,
     /// How long that goodbye may take. Default 10 s.
     pub goodbye_grace: Duration,
-    /// Failures in a row after which the call is given up. Default 3.
+    /// Failures in a row after which the call is given up. What was not asked of a backend that is left alone is none
+    /// of them, and neither is what a model wants and can't have. Default 3.
     pub max_failures: u32,
     /// How a reply is cut into pieces.
     pub split: SplitSettings,
@@ -105,6 +108,7 @@ impl Default for ConversationSettings {
             silence_prompt: "Are you still there?".into(),
             goodbye: "Thank you for calling. Goodbye.".into(),
             transfer_phrase: "One moment please, I am connecting you.".into(),
+            transfers: Transfers::default(),
             takeover_phrase: None,
             interruptions: Interruptions::Allowed,
             dtmf_interruptions: Interruptions::Allowed,

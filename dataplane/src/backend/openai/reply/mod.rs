@@ -34,7 +34,7 @@ use self::scanner::{Item, Scanner};
 pub(super) use self::written::Tool;
 use self::written::{Tools, Written};
 use crate::backend::{BackendError, BackendErrorKind, ReplyPart};
-use crate::turn::tool::ToolCall;
+use crate::turn::tool::{RefusedCall, ToolCall};
 
 /// The most bytes of one reply, protocol included. A spoken reply of five minutes is under 10 KiB of words.
 pub(super) const MAX_REPLY_BYTES: usize = 4 << 20;
@@ -345,9 +345,10 @@ impl Completion {
                 self.answered = true;
                 self.ready.push_back(ReplyPart::Tool(call));
             }
+            // Whether the model is told and asked again is not for a reader to say.
             Err(error) => {
-                tracing::warn!(%error, "the model called a tool wrongly, which is passed over");
-                self.refused = Some(error.to_string());
+                self.answered = true;
+                self.ready.push_back(ReplyPart::Refused(RefusedCall::new(name, arguments, error)));
             }
         }
     }

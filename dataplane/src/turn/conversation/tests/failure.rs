@@ -222,3 +222,87 @@ fn a_failed_transfer_leaves_the_caller_with_the_agent() {
         assert_eq!(call.phase(), Phase::Listening);
     }
 }
+
+#[test]
+fn a_backend_that_is_not_asked_ends_no_call() {
+    let mut call = Call::listening();
+    for _ in 0..10 {
+        let turn = call.utter(SECOND);
+        call.take();
+        call.input(Input::Transcribed { turn, result: Err(Failure::CircuitOpen) });
+        assert_eq!(spoken(&call.take()), ["<apology>"]);
+        call.play_all();
+        assert_eq!(call.phase(), Phase::Listening);
+    }
+    // It is asked again, and fails.
+    for n in 1..=3 {
+        let turn = call.utter(SECOND);
+        call.input(Input::Transcribed { turn, result: Err(Failure::Unavailable) });
+        call.play_all();
+        assert_eq!(call.phase() == Phase::Ended, n == 3);
+    }
+}
+
+#[test]
+fn a_promise_that_cannot_be_kept_is_followed_by_the_apology() {
+    for by_backend in [true, false] {
+        let mut call = Call::listening();
+        let turn = call.ask("Sales");
+        call.reply(turn, "I am connecting you. ");
+        call.input(if by_backend {
+            Input::ReplyRefused { turn, reason: "no such destination".to_owned() }
+        } else {
+            Input::ReplyTool { turn, call: ToolCall::Transfer { destination: "1 XML default".into() } }
+        });
+        call.reply_ends(turn);
+        assert_eq!(spoken(&call.take()), ["I am connecting you.", "<apology>"]);
+        assert!(call.has_marked(|mark| matches!(mark, Mark::ToolRefused { .. })));
+        call.play_all();
+        assert_eq!(call.phase(), Phase::Listening);
+    }
+}
+
+#[test]
+fn what_a_model_wants_and_cannot_have_ends_no_call() {
+    let mut call = Call::listening();
+    for _ in 0..5 {
+        let turn = call.ask("Sales");
+        call.input(Input::ReplyRefused { turn, reason: "no such function".to_owned() });
+        call.reply_ends(turn);
+        call.play_all();
+    }
+    assert_eq!(call.phase(), Phase::Listening);
+}
+
+#[test]
+fn a_transfer_is_only_tried_to_where_the_trunk_leads() {
+    let settings = ConversationSettings { transfers: crate::turn::tool::Transfers::Numbers, ..Default::default() };
+    for (destination, led) in [("+12025550143", true), ("anna@example.com", false), ("sales", false)] {
+        let mut call = Call::listening_with(settings.clone());
+        let turn = call.ask("Anna, please");
+        call.reply(turn, "One moment. ");
+        call.input(Input::ReplyTool { turn, call: ToolCall::Transfer { destination: destination.into() } });
+        call.reply_ends(turn);
+        call.play_all();
+        assert_eq!(call.phase() == Phase::Transferring, led, "{destination}");
+    }
+}
+
+#[test]
+fn the_model_is_told_of_a_transfer_that_failed_with_the_callers_next_words() {
+    let mut call = Call::listening();
+    let turn = call.ask("Sales");
+    call.reply(turn, "I am connecting you. ");
+    call.input(Input::ReplyTool { turn, call: ToolCall::Transfer { destination: "1001".into() } });
+    call.reply_ends(turn);
+    call.play_all();
+    call.input(Input::TransferFailed);
+    call.play_all();
+    call.take();
+    let next = call.utter(SECOND);
+    call.take();
+    call.transcribed(next, "Hello?");
+    let actions = call.take();
+    let told = "[The transfer has failed. The caller is still here.] Hello?";
+    assert!(matches!(&actions[..], [Action::Generate { text, .. }] if text == told), "{actions:?}");
+}
