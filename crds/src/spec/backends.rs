@@ -101,9 +101,14 @@ pub enum RetryPolicy {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default = "CircuitBreaker::default")]
 pub struct CircuitBreaker {
-    /// Failures in a row after which it is left alone.
+    /// Failures in a row, with nobody answered since the first of them was asked, after which it is left alone.
     #[schemars(range(min = 1, max = 1000))]
     pub failures: u32,
+
+    /// Share of the last 20 requests, in percent, that failed after which it is left alone too, once there were 10
+    /// within a minute. 0: no share does.
+    #[schemars(range(min = 0, max = 100))]
+    pub failure_percent: u32,
 
     /// How long it is left alone, in seconds.
     #[schemars(range(min = 1, max = 3600))]
@@ -116,6 +121,6 @@ pub struct CircuitBreaker {
 
 impl Default for CircuitBreaker {
     fn default() -> Self {
-        Self { failures: 3, open_seconds: 30, successes: 2 }
+        Self { failures: 3, failure_percent: 50, open_seconds: 30, successes: 2 }
     }
 }

@@ -30,9 +30,10 @@ pub struct Conversation {
     #[schemars(length(max = 1000))]
     pub greeting: Option<String>,
 
-    /// Instructions for the language model: who it is, what it knows, how it shall speak. Left out: a friendly assistant.
+    /// Instructions for the language model: who it is, what it knows, how it shall speak. Left out: a friendly
+    /// assistant. Empty: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 16384))]
+    #[schemars(length(max = 16384))]
     pub prompt: Option<String>,
 
     /// Language of the conversation, as a tag such as en or pt-BR. Translate the texts too.
@@ -48,6 +49,9 @@ pub struct Conversation {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000))]
     pub transfer_phrase: Option<String>,
+
+    /// To what kinds of destinations the model may transfer callers; it is offered no other.
+    pub transfer_destinations: TransferDestinations,
 
     /// What the agent says when its pod takes over a call that another pod lost. Left out: it just goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,12 +76,30 @@ impl Default for Conversation {
             language: "en".to_owned(),
             goodbye: None,
             transfer_phrase: None,
+            transfer_destinations: TransferDestinations::default(),
             takeover_phrase: None,
             endpointing: Endpointing::default(),
             barge_in: BargeIn::default(),
             silence: Silence::default(),
         }
     }
+}
+
+/// To what kinds of destinations callers may be transferred.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferDestinations {
+    /// What the trunk has rules for: Names where freeSwitch has a gateway, None where it has none, Addresses with an
+    /// external FreeSWITCH.
+    #[default]
+    Auto,
+    /// None at all.
+    None,
+    /// Telephone numbers and extensions.
+    Numbers,
+    /// Those, and names of the telephone system.
+    Names,
+    /// Those, and SIP addresses.
+    Addresses,
 }
 
 /// When the caller's turn begins and ends.

@@ -87,6 +87,10 @@ pub struct Generation {
     #[schemars(range(min = 1, max = 600))]
     pub timeout_seconds: u32,
 
+    /// Whose message the instructions of conversation.prompt are.
+    #[serde(default)]
+    pub prompt_role: PromptRole,
+
     /// Further fields of each request, such as temperature: 0.3.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parameters_schema")]
@@ -104,6 +108,20 @@ pub enum Thoughts {
     First,
     /// Only what is marked is a thought; replies are spoken at once.
     Marked,
+}
+
+/// Whose message the instructions for the model are.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PromptRole {
+    /// The system's, or the user's where the server refuses that.
+    #[default]
+    Auto,
+    /// The system's.
+    System,
+    /// The developer's, which newer models take in place of the system's.
+    Developer,
+    /// The user's: they stand before the caller's first words.
+    User,
 }
 
 fn default_generation_model() -> String {

@@ -123,10 +123,16 @@ pub(super) fn text(value: &str, max_bytes: usize) -> Check {
 
 /// A sentence that the agent says.
 pub(super) fn sentence(value: &str) -> Check {
-    text(value, SENTENCE_BYTES)?;
-    // In the data plane's settings the word stands for silence, and a variable can't be told from an unset one when empty.
+    words(value, SENTENCE_BYTES)
+}
+
+/// Text of at most so many bytes that may also be left empty, to have none.
+pub(super) fn words(value: &str, max_bytes: usize) -> Check {
+    text(value, max_bytes)?;
+    // In the data plane's settings the word stands for silence, and a variable can't be told from an unset one when
+    // empty.
     if value.trim().eq_ignore_ascii_case("none") {
-        return Err("would be said as the word none: expected an empty text for silence".to_owned());
+        return Err("would be taken for the word that stands for nothing: expected an empty text instead".to_owned());
     }
     Ok(())
 }

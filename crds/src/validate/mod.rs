@@ -128,7 +128,7 @@ fn conversation(problems: &mut Problems, path: &Path, conversation: &Conversatio
         }
     }
     if let Some(prompt) = &conversation.prompt {
-        problems.check(&path.field("prompt"), check::text(prompt, check::PROMPT_BYTES));
+        problems.check(&path.field("prompt"), check::words(prompt, check::PROMPT_BYTES));
     }
 }
 

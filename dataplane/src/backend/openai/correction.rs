@@ -2,9 +2,11 @@
 //! the same reply, so that a caller who has heard "I am connecting you" is connected, or hears that it is not possible.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::time::timeout;
 
 use super::messages::Conversation;
 use crate::backend::{BackendError, ReplyPart, ReplyStream};
@@ -13,6 +15,8 @@ use crate::turn::tool::{RefusedCall, ToolCall, ToolError, Transfers, tool_defini
 
 /// How much of what the model has said so far it is told again, in characters.
 const MAX_SAID_CHARS: usize = 4_000;
+/// How long a reply that has begun is silent at most while its second half is waited for.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(4);
 
 /// What the model is to be told.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -79,6 +83,8 @@ struct Watch {
     answered: bool,
     /// Whether it was read to its end.
     ended: bool,
+    /// Whether any part of it, or of the one before, was passed on.
+    begun: bool,
 }
 
 /// `reply` with what was refused of it corrected by one more question, or told to the asker where that did not help.
@@ -91,6 +97,7 @@ pub(super) fn corrected(reply: ReplyStream, transfers: Transfers, ask_again: Ask
         decided: false,
         answered: false,
         ended: false,
+        begun: false,
     };
     stream::unfold(Some(watch), |watch| async move {
         let mut watch = watch?;
@@ -107,9 +114,17 @@ impl Watch {
     async fn next(&mut self) -> Option<Result<ReplyPart, BackendError>> {
         loop {
             if !self.ended {
-                match self.reply.next().await {
+                // A second answer may take as long as a first one; whoever watches for stalls is told that it is waited for.
+                let waits = if self.begun && self.ask_again.is_none() { SIGN_OF_LIFE } else { Duration::MAX };
+                let Ok(part) = timeout(waits, self.reply.next()).await else {
+                    return Some(Ok(ReplyPart::Text(String::new())));
+                };
+                match part {
                     Some(Ok(part)) => match self.take(part) {
-                        Some(part) => return Some(Ok(part)),
+                        Some(part) => {
+                            self.begun = true;
+                            return Some(Ok(part));
+                        }
                         None => continue,
                     },
                     Some(Err(error)) => return Some(Err(error)),
@@ -124,10 +139,8 @@ impl Watch {
                 return self.over();
             }
             let ask_again = self.ask_again.take()?;
-            match ask_again(std::mem::take(&mut self.correction)).await {
-                Ok(reply) => (self.reply, self.answered, self.ended) = (reply, false, false),
-                Err(error) => return Some(Err(error)),
-            }
+            self.reply = stream::once(ask_again(std::mem::take(&mut self.correction))).try_flatten().boxed();
+            (self.answered, self.ended) = (false, false);
         }
     }
 
@@ -185,7 +198,7 @@ mod tests {
     use super::*;
     use crate::backend::openai::messages::PromptPlace;
     use crate::turn::history::Message;
-    use futures_util::{FutureExt, TryStreamExt};
+    use futures_util::FutureExt;
     use std::sync::{Arc, Mutex};
 
     fn text(text: &str) -> ReplyPart {
@@ -226,6 +239,21 @@ mod tests {
         assert_eq!(parts.unwrap(), [text("I am connecting you."), text("\n"), transfer("1001")]);
         assert_eq!(asked.len(), 1);
         assert_eq!(asked[0].said, "I am connecting you.");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_answer_that_takes_its_time_is_no_stall() {
+        let slow = stream::once(async {
+            tokio::time::sleep(Duration::from_secs(25)).await;
+            Ok(transfer("1001"))
+        });
+        let ask_again: AskAgain = Box::new(move |_| async move { Ok(slow.boxed()) }.boxed());
+        let mut reply = corrected(reply(&[text("One moment."), refused("transfer")]), Transfers::Names, ask_again);
+        let mut parts = Vec::new();
+        while let Some(part) = timeout(Duration::from_secs(10), reply.next()).await.expect("a sign of life") {
+            parts.push(part.unwrap());
+        }
+        assert_eq!(parts.last(), Some(&transfer("1001")));
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use serde_json::Value;
 use sofia_crds::spec::{
-    BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, InbandDtmf, LogLevel, OpenAiBackend, RecordAudio, Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat, Switch, Thoughts,
+    BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, InbandDtmf, LogLevel, OpenAiBackend, PromptRole, RecordAudio, Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat, Switch, Thoughts, TransferDestinations,
 };
 
 use super::{BuildError, metadata::Context, names};
@@ -92,6 +92,7 @@ impl Environment {
         self.set("DRAIN_DEADLINE_SECONDS", context.spec.drain.deadline_seconds);
         // Also for an external FreeSWITCH: its context `default` may lead anywhere.
         self.set("TRANSFER_CONTEXT", TRANSFER_CONTEXT);
+        self.set("TRANSFER_DESTINATIONS", transfer_destinations(context));
     }
 
     fn backends(&mut self, backends: &Backends) -> Result<(), BuildError> {
@@ -113,6 +114,7 @@ impl Environment {
             },
         );
         self.set("CIRCUIT_FAILURES", backends.circuit_breaker.failures);
+        self.set("CIRCUIT_SHARE_PERCENT", backends.circuit_breaker.failure_percent);
         self.set("CIRCUIT_OPEN_SECONDS", backends.circuit_breaker.open_seconds);
         self.set("CIRCUIT_SUCCESSES", backends.circuit_breaker.successes);
         Ok(())
@@ -142,6 +144,15 @@ impl Environment {
                 Thoughts::Auto => "auto",
                 Thoughts::First => "first",
                 Thoughts::Marked => "marked",
+            },
+        );
+        self.set(
+            "PROMPT_ROLE",
+            match generation.prompt_role {
+                PromptRole::Auto => "auto",
+                PromptRole::System => "system",
+                PromptRole::Developer => "developer",
+                PromptRole::User => "user",
             },
         );
         self.stage(&Stage {
@@ -180,7 +191,7 @@ impl Environment {
 
     fn conversation(&mut self, conversation: &Conversation) {
         self.sentence("GREETING", conversation.greeting.as_deref());
-        self.set_some("PROMPT", conversation.prompt.as_deref());
+        self.sentence("PROMPT", conversation.prompt.as_deref());
         self.set("LANGUAGE", &conversation.language);
         self.sentence("GOODBYE", conversation.goodbye.as_deref());
         self.sentence("TRANSFER_PHRASE", conversation.transfer_phrase.as_deref());
@@ -246,6 +257,22 @@ impl Environment {
             }),
             ..VolumeProjection::default()
         });
+    }
+}
+
+/// What the context of transfers has rules for, unless users say otherwise: the operator's own has one, for the first
+/// gateway, that takes no addresses. A model that is offered what leads nowhere would hang callers up with a promise.
+fn transfer_destinations(context: &Context<'_>) -> &'static str {
+    match context.spec.conversation.transfer_destinations {
+        TransferDestinations::Auto => match context.spec.switch() {
+            Switch::Managed(free_switch) if free_switch.gateways.is_empty() => "none",
+            Switch::Managed(_) => "names",
+            Switch::External(_) => "addresses",
+        },
+        TransferDestinations::None => "none",
+        TransferDestinations::Numbers => "numbers",
+        TransferDestinations::Names => "names",
+        TransferDestinations::Addresses => "addresses",
     }
 }
 

@@ -44,6 +44,25 @@ fn a_sentence_that_is_left_out_stays_the_data_planes_own_and_an_empty_one_is_not
 }
 
 #[test]
+fn a_prompt_can_be_left_to_the_data_plane_or_left_out() {
+    let settings = |conversation: Value| Fixture::of(json!({ "conversation": conversation })).settings();
+    assert_eq!(settings(json!({})).get("SOFIA_PHONE_PROMPT"), None);
+    assert_eq!(settings(json!({ "prompt": "" }))["SOFIA_PHONE_PROMPT"], "none");
+    assert_eq!(settings(json!({ "prompt": "Be brief." }))["SOFIA_PHONE_PROMPT"], "Be brief.");
+}
+
+#[test]
+fn the_model_is_offered_the_transfers_that_the_dialplan_has_rules_for() {
+    let destinations = |spec: Value| Fixture::of(spec).settings()["SOFIA_PHONE_TRANSFER_DESTINATIONS"].clone();
+    let gateways = json!([{ "name": "carrier", "proxy": "sip.example.com" }]);
+    assert_eq!(destinations(json!({})), "none");
+    assert_eq!(destinations(json!({ "freeSwitch": { "gateways": gateways } })), "names");
+    assert_eq!(destinations(json!({ "conversation": { "transferDestinations": "Addresses" } })), "addresses");
+    let external = Fixture::example("external-freeswitch.yaml").settings();
+    assert_eq!(external["SOFIA_PHONE_TRANSFER_DESTINATIONS"], "addresses");
+}
+
+#[test]
 fn dollars_in_a_text_reach_the_data_plane_as_they_were_written() {
     let fixture = Fixture::of(json!({ "conversation": { "greeting": "$(HOME) costs $5, or $$6" } }));
     assert_eq!(fixture.settings()["SOFIA_PHONE_GREETING"], "$$(HOME) costs $$5, or $$$$6");
