@@ -1,4 +1,4 @@
-//! WAV from a speech backend, cut in two ways: neither may panic, both must give the same audio.
+//! WAV from a speech backend, one file or several, cut in two ways: neither may panic, both must give the same audio.
 
 #![no_main]
 
@@ -23,6 +23,7 @@ fuzz_target!(|input: (u8, &[u8])| {
     let cut = read(bytes.chunks(usize::from(size) + 1));
     assert_eq!(whole.0, cut.0);
     assert_eq!(whole.1.is_ok(), cut.1.is_ok());
-    // The highest rate that is carried is six times the lowest; more samples than that no byte can make.
-    assert!(whole.0.len() <= bytes.len() * 8 + 64, "{} samples of {} bytes", whole.0.len(), bytes.len());
+    // The highest rate that is carried is six times the lowest, and each file may end in the tail of a rate conversion, for
+    // which a header of 44 bytes came.
+    assert!(whole.0.len() <= bytes.len() * 24 + 1_000, "{} samples of {} bytes", whole.0.len(), bytes.len());
 });

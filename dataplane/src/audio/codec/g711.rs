@@ -71,6 +71,18 @@ fn linear_to_alaw(sample: i16) -> u8 {
     (code as u8 | sign) ^ ALAW_EVEN_BITS
 }
 
+/// One sample.
+#[inline]
+pub(in crate::audio) fn ulaw(code: u8) -> f32 {
+    ULAW[usize::from(code)]
+}
+
+/// One sample.
+#[inline]
+pub(in crate::audio) fn alaw(code: u8) -> f32 {
+    ALAW[usize::from(code)]
+}
+
 pub(super) fn decode_ulaw(payload: &[u8], out: &mut Vec<f32>) {
     out.extend(payload.iter().map(|code| ULAW[usize::from(*code)]));
 }

@@ -1,7 +1,7 @@
 //! The codecs that a leg can speak: names and clocks for the offer/answer, and frame encoders and decoders. Never looks
 //! at RTP headers, never resamples: a codec speaks at its own [`Codec::audio_rate`].
 
-mod g711;
+pub(in crate::audio) mod g711;
 mod g722;
 mod l16;
 

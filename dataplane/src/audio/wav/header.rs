@@ -1,63 +1,24 @@
 //! The chunks before a WAV stream's audio, read as they come. Never keeps a chunk that it does not need: those are counted
 //! off and dropped.
 
+use super::sample::Encoding;
 use super::{WavError, WavFormat};
-use crate::audio::{SampleRate, pcm};
 
 /// Format tags (RFC 2361, and Microsoft's `WAVEFORMATEXTENSIBLE`).
 pub(super) const TAG_PCM: u16 = 0x0001;
 const TAG_FLOAT: u16 = 0x0003;
+const TAG_ALAW: u16 = 0x0006;
+const TAG_ULAW: u16 = 0x0007;
 const TAG_EXTENSIBLE: u16 = 0xfffe;
 /// What follows the tag in an extensible format's sub-format for it to be a tag at all.
 const SUBFORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
 
-/// Two channels of 32 bits.
-pub(super) const MAX_FRAME_BYTES: usize = 8;
 /// So much of a format chunk can hold anything of interest: `WAVEFORMATEXTENSIBLE`.
 const FORMAT_BYTES: usize = 40;
 /// So much may stand before the audio: titles, even a picture, but no flood.
 const MAX_BYTES_BEFORE_AUDIO: u64 = 1 << 20;
 /// From here on, lengths of the audio are placeholders of a streaming writer.
 const UNKNOWN_LENGTH: u32 = 0x7fff_0000;
-const LOWEST_RATE_HZ: u32 = 8_000;
-const HIGHEST_RATE_HZ: u32 = 48_000;
-
-/// How one sample of one channel is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sample {
-    Unsigned8,
-    Signed16,
-    Signed24,
-    Signed32,
-    Float32,
-}
-
-impl Sample {
-    pub(super) const fn bytes(self) -> usize {
-        match self {
-            Self::Unsigned8 => 1,
-            Self::Signed16 => 2,
-            Self::Signed24 => 3,
-            Self::Signed32 | Self::Float32 => 4,
-        }
-    }
-
-    /// Reads one sample from exactly [`Self::bytes`] bytes.
-    pub(super) fn read(self, bytes: &[u8]) -> f32 {
-        match (self, bytes) {
-            (Self::Unsigned8, [a]) => (f32::from(*a) - 128.0) / 128.0,
-            (Self::Signed16, [a, b]) => pcm::widen(i16::from_le_bytes([*a, *b])),
-            (Self::Signed24, [a, b, c]) => i32::from_le_bytes([0, *a, *b, *c]) as f32 / 2_147_483_648.0,
-            (Self::Signed32, [a, b, c, d]) => i32::from_le_bytes([*a, *b, *c, *d]) as f32 / 2_147_483_648.0,
-            (Self::Float32, [a, b, c, d]) => {
-                let sample = f32::from_le_bytes([*a, *b, *c, *d]);
-                // A filter behind would smear one NaN over many samples.
-                if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) }
-            }
-            _ => 0.0,
-        }
-    }
-}
 
 /// How far the header has been read.
 #[derive(Debug)]
@@ -65,7 +26,7 @@ pub(super) enum Progress {
     /// The bytes are used up.
     NeedsMore,
     /// Audio follows, of `length` bytes if that is known.
-    Audio { format: WavFormat, sample: Sample, length: Option<u64> },
+    Audio { format: WavFormat, length: Option<u64> },
 }
 
 /// Reads up to the first byte of audio.
@@ -75,7 +36,7 @@ pub(super) struct Header {
     /// The bytes of the current part, so far.
     buffer: [u8; FORMAT_BYTES],
     filled: usize,
-    format: Option<(WavFormat, Sample)>,
+    format: Option<WavFormat>,
     seen: u64,
 }
 
@@ -92,11 +53,12 @@ enum Part {
 }
 
 impl Header {
-    pub(super) const fn new() -> Self {
-        Self { part: Part::Riff, buffer: [0; FORMAT_BYTES], filled: 0, format: None, seen: 0 }
+    /// At the start of a file, with `seen` bytes of other files' headers before it.
+    pub(super) const fn new(seen: u64) -> Self {
+        Self { part: Part::Riff, buffer: [0; FORMAT_BYTES], filled: 0, format: None, seen }
     }
 
-    /// How many bytes were taken.
+    /// How many bytes were taken, of this header and those before.
     pub(super) const fn seen(&self) -> u64 {
         self.seen
     }
@@ -125,15 +87,16 @@ impl Header {
             self.filled = 0;
             self.part = match self.part {
                 Part::Riff => {
-                    expect(&self.buffer, 0, b"RIFF")?;
-                    expect(&self.buffer, 8, b"WAVE")?;
+                    // The latter two hold lengths of 64 bits in a chunk that is passed over.
+                    expect(&self.buffer, 0, &[b"RIFF", b"RF64", b"BW64"])?;
+                    expect(&self.buffer, 8, &[b"WAVE"])?;
                     Part::ChunkStart
                 }
                 Part::ChunkStart => match self.chunk() {
                     ([b'd', b'a', b't', b'a'], length) => {
-                        let (format, sample) = self.format.ok_or(WavError::FormatMissing)?;
+                        let format = self.format.ok_or(WavError::FormatMissing)?;
                         let length = (1..UNKNOWN_LENGTH).contains(&length).then_some(u64::from(length));
-                        return Ok(Progress::Audio { format, sample, length });
+                        return Ok(Progress::Audio { format, length });
                     }
                     ([b'f', b'm', b't', b' '], length) => {
                         let kept = (length as usize).min(FORMAT_BYTES);
@@ -171,12 +134,12 @@ const fn padded(length: u32) -> u64 {
     length as u64 + (length & 1) as u64
 }
 
-fn expect(buffer: &[u8], at: usize, wanted: &[u8; 4]) -> Result<(), WavError> {
+fn expect(buffer: &[u8], at: usize, wanted: &[&[u8; 4]]) -> Result<(), WavError> {
     let found = u32_at(buffer, at).to_le_bytes();
-    if found == *wanted { Ok(()) } else { Err(WavError::NotWav { found, at }) }
+    if wanted.contains(&&found) { Ok(()) } else { Err(WavError::NotWav { found, at }) }
 }
 
-fn parse_format(chunk: &[u8]) -> Result<(WavFormat, Sample), WavError> {
+fn parse_format(chunk: &[u8]) -> Result<WavFormat, WavError> {
     if chunk.len() < 16 {
         return Err(WavError::MalformedFormat { reason: "shorter than 16 bytes" });
     }
@@ -192,26 +155,23 @@ fn parse_format(chunk: &[u8]) -> Result<(WavFormat, Sample), WavError> {
             Some(_) => return Err(WavError::UnsupportedEncoding { tag, bits }),
         }
     }
-    let sample = match (tag, bits) {
-        (TAG_PCM, 8) => Sample::Unsigned8,
-        (TAG_PCM, 16) => Sample::Signed16,
-        (TAG_PCM, 24) => Sample::Signed24,
-        (TAG_PCM, 32) => Sample::Signed32,
-        (TAG_FLOAT, 32) => Sample::Float32,
+    let encoding = match (tag, bits) {
+        (TAG_PCM, 8) => Encoding::Unsigned8,
+        (TAG_PCM, 16) => Encoding::Signed16,
+        (TAG_PCM, 24) => Encoding::Signed24,
+        (TAG_PCM, 32) => Encoding::Signed32,
+        (TAG_FLOAT, 32) => Encoding::Float32,
+        (TAG_FLOAT, 64) => Encoding::Float64,
+        (TAG_ALAW, 8) => Encoding::Alaw,
+        (TAG_ULAW, 8) => Encoding::Ulaw,
         _ => return Err(WavError::UnsupportedEncoding { tag, bits }),
     };
-    if !(1..=2).contains(&channels) {
-        return Err(WavError::UnsupportedChannels { channels });
-    }
+    let format = WavFormat::new(encoding, channels, rate_hz)?;
     // 24 bits can be written in four bytes; nobody does, but reading it as three would be noise at full volume.
-    if usize::from(frame_bytes) != sample.bytes() * usize::from(channels) {
+    if usize::from(frame_bytes) != format.frame_bytes() {
         return Err(WavError::MalformedFormat { reason: "block alignment contradicts channels and bits" });
     }
-    if !(LOWEST_RATE_HZ..=HIGHEST_RATE_HZ).contains(&rate_hz) {
-        return Err(WavError::UnsupportedRate { hz: rate_hz });
-    }
-    let rate = SampleRate::ALL.into_iter().find(|rate| rate.hz() >= rate_hz).unwrap_or(SampleRate::Hz48000);
-    Ok((WavFormat { rate_hz, rate, channels, bits, float: tag == TAG_FLOAT }, sample))
+    Ok(format)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {

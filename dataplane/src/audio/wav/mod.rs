@@ -1,12 +1,21 @@
 //! WAV: reading it as it streams out of speech synthesisers, and writing what recognisers take. Input is hostile: headers
-//! may lie, stop anywhere or never come. Never holds more than a header's bytes, and needs no file.
+//! may lie, stop anywhere or never come. Never holds more than a header's bytes, and needs no file. [`RawReader`] reads the
+//! same samples where no header stands before them.
 
+mod boundary;
 mod convert;
 mod header;
+mod raw;
+mod sample;
 
-use self::convert::Converter;
-use self::header::{Header, Progress, Sample};
-use super::{SampleRate, pcm};
+use self::boundary::Boundary;
+use self::header::{Header, Progress};
+pub use self::raw::RawReader;
+pub use self::sample::Encoding;
+use super::SampleRate;
+
+const LOWEST_RATE_HZ: u32 = 8_000;
+const HIGHEST_RATE_HZ: u32 = 48_000;
 
 /// What a WAV stream's header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +26,29 @@ pub struct WavFormat {
     pub rate: SampleRate,
     /// 1 or 2; two are mixed to one.
     pub channels: u16,
-    /// Width of a sample: 8, 16, 24 or 32.
-    pub bits: u16,
-    /// Whether samples are floats instead of integers.
-    pub float: bool,
+    /// How a sample is written.
+    pub encoding: Encoding,
+}
+
+impl WavFormat {
+    /// # Errors
+    ///
+    /// [`WavError::UnsupportedChannels`] and [`WavError::UnsupportedRate`].
+    fn new(encoding: Encoding, channels: u16, rate_hz: u32) -> Result<Self, WavError> {
+        if !(1..=2).contains(&channels) {
+            return Err(WavError::UnsupportedChannels { channels });
+        }
+        if !(LOWEST_RATE_HZ..=HIGHEST_RATE_HZ).contains(&rate_hz) {
+            return Err(WavError::UnsupportedRate { hz: rate_hz });
+        }
+        let rate = SampleRate::ALL.into_iter().find(|rate| rate.hz() >= rate_hz).unwrap_or(SampleRate::Hz48000);
+        Ok(Self { rate_hz, rate, channels, encoding })
+    }
+
+    /// Bytes of one sample of each channel.
+    const fn frame_bytes(&self) -> usize {
+        self.encoding.bytes() * self.channels as usize
+    }
 }
 
 /// Why a byte stream is not taken for WAV audio. After an error the reader stays where it is and gives it again.
@@ -44,9 +72,10 @@ pub enum WavError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// Neither integer nor float samples.
+    /// Neither integer nor float samples, nor G.711.
     #[error(
-        "WAV encoding {tag:#06x} with {bits} bits is not supported: expected 8, 16, 24 or 32-bit PCM or 32-bit float"
+        "WAV encoding {tag:#06x} with {bits} bits is not supported: expected 8, 16, 24 or 32-bit PCM, 32 or 64-bit float, \
+         µ-law or A-law"
     )]
     UnsupportedEncoding {
         /// The format tag, of the sub-format in an extensible format.
@@ -83,26 +112,29 @@ pub enum WavError {
 /// Reads WAV from a byte stream, cut anywhere, and gives mono samples as they come.
 ///
 /// A data length of 0 or one from 2 GiB up means "until the stream ends": so do servers write that stream what they have
-/// not yet synthesised. Memory is bounded whatever comes.
+/// not yet synthesised. Several files may follow one another; their audio is joined, at the rate of the first. Memory is
+/// bounded whatever comes.
 #[derive(Debug)]
 pub struct WavReader {
-    header: Header,
+    part: Part,
+    /// What the first header said.
+    format: Option<WavFormat>,
+    /// Bytes that are not used yet: of a header, or such as may be the start of another file.
+    pending: Vec<u8>,
+    /// Bytes of all headers up to the latest audio.
+    header_bytes: u64,
     /// The error that ended it, if any.
     failed: Option<WavError>,
-    audio: Option<Audio>,
 }
 
 #[derive(Debug)]
-struct Audio {
-    format: WavFormat,
-    sample: Sample,
-    /// Bytes of audio that are still to come; `None` until the stream ends.
-    remaining: Option<u64>,
-    /// The bytes of a frame (one sample of each channel) that was cut.
-    partial: [u8; header::MAX_FRAME_BYTES],
-    partial_len: usize,
-    /// Between a rate that is not carried and the next higher one.
-    converter: Option<Converter>,
+enum Part {
+    Header(Header),
+    Audio {
+        reader: RawReader,
+        /// Bytes of audio that are still to come; `None` until the file ends.
+        remaining: Option<u64>,
+    },
 }
 
 impl Default for WavReader {
@@ -114,18 +146,18 @@ impl Default for WavReader {
 impl WavReader {
     /// A reader at the start of a stream.
     #[must_use]
-    pub fn new() -> Self {
-        Self { header: Header::new(), failed: None, audio: None }
+    pub const fn new() -> Self {
+        Self { part: Part::Header(Header::new(0)), format: None, pending: Vec::new(), header_bytes: 0, failed: None }
     }
 
-    /// What the header said, once it has been read.
+    /// What the first header said, once it has been read.
     #[must_use]
-    pub fn format(&self) -> Option<WavFormat> {
-        self.audio.as_ref().map(|audio| audio.format)
+    pub const fn format(&self) -> Option<WavFormat> {
+        self.format
     }
 
     /// Takes the next bytes of the stream and appends the samples that they complete, mono, at [`WavFormat::rate`]. What
-    /// stands behind the audio is ignored.
+    /// stands behind the audio and is not another file is ignored.
     ///
     /// # Errors
     ///
@@ -134,90 +166,71 @@ impl WavReader {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        self.advance(bytes, out).inspect_err(|error| self.failed = Some(*error))
+        self.pending.extend_from_slice(bytes);
+        self.advance(out).inspect_err(|error| self.failed = Some(*error))
     }
 
-    /// Ends the stream: appends what the rate conversion still held back. Half a sample at the end is dropped.
+    /// Ends the stream: appends what was held back. Half a sample at the end is dropped, and so is another file of which
+    /// only the header came.
     ///
     /// # Errors
     ///
     /// [`WavError::Truncated`] if no audio had begun, or the error that [`Self::push`] gave.
-    pub fn finish(mut self, out: &mut Vec<i16>) -> Result<WavFormat, WavError> {
+    pub fn finish(self, out: &mut Vec<i16>) -> Result<WavFormat, WavError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let Some(audio) = &mut self.audio else {
-            return Err(WavError::Truncated { bytes: self.header.seen() });
-        };
-        if let Some(converter) = &mut audio.converter {
-            converter.finish(out);
+        match self.part {
+            Part::Header(header) => self.format.ok_or(WavError::Truncated { bytes: header.seen() }),
+            Part::Audio { mut reader, mut remaining } => {
+                reader.push(within(&mut remaining, &self.pending), out);
+                reader.finish(out);
+                Ok(self.format.expect("the header that came before the audio said it"))
+            }
         }
-        Ok(audio.format)
     }
 
-    fn advance(&mut self, mut bytes: &[u8], out: &mut Vec<i16>) -> Result<(), WavError> {
-        while self.audio.is_none() {
-            match self.header.advance(&mut bytes)? {
-                Progress::NeedsMore => return Ok(()),
-                Progress::Audio { format, sample, length } => {
-                    let converter =
-                        (format.rate_hz != format.rate.hz()).then(|| Converter::new(format.rate_hz, format.rate));
-                    self.audio = Some(Audio {
-                        format,
-                        sample,
-                        remaining: length,
-                        partial: [0; header::MAX_FRAME_BYTES],
-                        partial_len: 0,
-                        converter,
-                    });
+    fn advance(&mut self, out: &mut Vec<i16>) -> Result<(), WavError> {
+        loop {
+            match &mut self.part {
+                Part::Header(header) => {
+                    let mut rest = &self.pending[..];
+                    let progress = header.advance(&mut rest)?;
+                    let taken = self.pending.len() - rest.len();
+                    self.pending.drain(..taken);
+                    let Progress::Audio { format, length } = progress else { return Ok(()) };
+                    self.header_bytes = header.seen();
+                    let rate = self.format.get_or_insert(format).rate;
+                    self.part = Part::Audio { reader: RawReader::at(format, rate), remaining: length };
+                }
+                Part::Audio { reader, remaining } => {
+                    let boundary = boundary::find(&self.pending, remaining.is_none());
+                    let (Boundary::File { at } | Boundary::Chunk { at } | Boundary::None { safe: at }) = boundary;
+                    reader.push(within(remaining, &self.pending[..at]), out);
+                    self.pending.drain(..at);
+                    match boundary {
+                        Boundary::None { .. } => return Ok(()),
+                        // From here to the next file there is nothing to hear.
+                        Boundary::Chunk { .. } => *remaining = Some(0),
+                        Boundary::File { .. } => {
+                            let next = Part::Header(Header::new(self.header_bytes));
+                            if let Part::Audio { reader, .. } = std::mem::replace(&mut self.part, next) {
+                                reader.finish(out);
+                            }
+                        }
+                    }
                 }
             }
         }
-        if let Some(audio) = &mut self.audio {
-            audio.read(bytes, out);
-        }
-        Ok(())
     }
 }
 
-impl Audio {
-    fn read(&mut self, mut bytes: &[u8], out: &mut Vec<i16>) {
-        if let Some(remaining) = &mut self.remaining {
-            let taken = bytes.len().min(usize::try_from(*remaining).unwrap_or(usize::MAX));
-            *remaining -= taken as u64;
-            bytes = &bytes[..taken];
-        }
-        let frame_bytes = self.sample.bytes() * usize::from(self.format.channels);
-        if self.partial_len > 0 {
-            let taken = bytes.len().min(frame_bytes - self.partial_len);
-            self.partial[self.partial_len..self.partial_len + taken].copy_from_slice(&bytes[..taken]);
-            self.partial_len += taken;
-            bytes = &bytes[taken..];
-            if self.partial_len < frame_bytes {
-                return;
-            }
-            self.partial_len = 0;
-            let partial = self.partial;
-            self.take_frames(&partial[..frame_bytes], frame_bytes, out);
-        }
-        let whole = bytes.len() - bytes.len() % frame_bytes;
-        let (frames, rest) = bytes.split_at(whole);
-        self.take_frames(frames, frame_bytes, out);
-        self.partial[..rest.len()].copy_from_slice(rest);
-        self.partial_len = rest.len();
-    }
-
-    fn take_frames(&mut self, frames: &[u8], frame_bytes: usize, out: &mut Vec<i16>) {
-        let (sample, width) = (self.sample, self.sample.bytes());
-        let mono = frames.chunks_exact(frame_bytes).map(|frame| {
-            let (first, second) = frame.split_at(width);
-            if second.is_empty() { sample.read(first) } else { (sample.read(first) + sample.read(second)) / 2.0 }
-        });
-        match &mut self.converter {
-            None => out.extend(mono.map(pcm::quantise)),
-            Some(converter) => mono.for_each(|sample| converter.push(sample, out)),
-        }
-    }
+/// What of `bytes` is audio, of which so much remains.
+fn within<'a>(remaining: &mut Option<u64>, bytes: &'a [u8]) -> &'a [u8] {
+    let Some(remaining) = remaining else { return bytes };
+    let taken = bytes.len().min(usize::try_from(*remaining).unwrap_or(usize::MAX));
+    *remaining -= taken as u64;
+    &bytes[..taken]
 }
 
 /// A whole WAV file's audio, mono.

@@ -69,18 +69,115 @@ fn chunks_before_the_audio_are_passed_over_with_their_padding() {
 #[test]
 fn every_width_gives_the_same_samples() {
     let half = i16::MAX / 2 + 1;
-    let cases: [(u16, u16, Vec<u8>); 5] = [
+    let cases: [(u16, u16, Vec<u8>); 6] = [
         (1, 8, vec![192, 64]),
         (1, 16, [half, -half].iter().flat_map(|s| s.to_le_bytes()).collect()),
         (1, 24, vec![0, 0, 0x40, 0, 0, 0xc0]),
         (1, 32, [1_i32 << 30, -(1 << 30)].iter().flat_map(|s| s.to_le_bytes()).collect()),
         (3, 32, [0.5_f32, -0.5].iter().flat_map(|s| s.to_le_bytes()).collect()),
+        (3, 64, [0.5_f64, -0.5].iter().flat_map(|s| s.to_le_bytes()).collect()),
     ];
     for (tag, bits, audio) in cases {
         let mut file = header(tag, 1, 16_000, bits, audio.len() as u32);
         file.extend(audio);
         assert_eq!(read(&file).unwrap().samples, [half, -half], "{bits} bits, tag {tag}");
     }
+}
+
+#[test]
+fn telephone_samples_are_read_as_their_recommendation_says() {
+    for (tag, codes, samples) in
+        [(7, [0xFF, 0x80, 0x00], [0, 32_124, -32_124]), (6, [0xD5, 0xAA, 0x2A], [8, 32_256, -32_256])]
+    {
+        let mut file = header(tag, 1, 8_000, 8, 3);
+        file.extend(codes);
+        assert_eq!(read(&file).unwrap().samples, samples, "tag {tag}");
+    }
+}
+
+fn bytes_of(samples: &[i16]) -> Vec<u8> {
+    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+}
+
+/// Everything that `pieces` of this many bytes give.
+fn read_in_pieces(stream: &[u8], piece: usize) -> Result<Vec<i16>, WavError> {
+    let (mut reader, mut samples) = (WavReader::new(), Vec::new());
+    for bytes in stream.chunks(piece) {
+        reader.push(bytes, &mut samples)?;
+    }
+    reader.finish(&mut samples)?;
+    Ok(samples)
+}
+
+#[test]
+fn files_that_follow_one_another_are_all_heard_whatever_stands_between_them() {
+    let (first, second) = (tone(16_000.0, 440.0, 700), tone(16_000.0, 600.0, 500));
+    let file = |length: Option<u32>, samples: &[i16]| {
+        let length = length.unwrap_or(samples.len() as u32 * 2);
+        [header(1, 1, 16_000, 16, length), bytes_of(samples)].concat()
+    };
+    let list: &[u8] = b"LIST\x1a\0\0\0INFOISFT\x0e\0\0\0Lavf60.16.100\0";
+    let junk: &[u8] = b"JUNK\x05\0\0\0RIFFs\0";
+    let between: [&[u8]; 6] = [b"", list, junk, &[list, junk].concat(), b"\0", b"\r\n"];
+    for length in [None, Some(0), Some(u32::MAX), Some(0x7fff_ffff), Some(2 * 1_200 + 44)] {
+        for between in &between[..if length.is_none() { 6 } else { 4 }] {
+            if length == Some(2 * 1_200 + 44) && !between.is_empty() {
+                continue;
+            }
+            let stream = [file(length, &first), between.to_vec(), file(length, &second), between.to_vec()].concat();
+            for piece in [1, 2, 5, 11, 12, 64, 4_096] {
+                let samples = read_in_pieces(&stream, piece).unwrap();
+                assert_eq!(samples, [&first[..], &second].concat(), "{length:x?} {between:x?} pieces of {piece}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_later_file_is_heard_at_the_rate_of_the_first() {
+    for (first_hz, second_hz) in [(24_000_u32, 16_000_u32), (16_000, 24_000), (22_050, 8_000), (8_000, 48_000)] {
+        let file = |hz: u32, seconds: f32| {
+            let samples = tone(hz as f32, 440.0, (hz as f32 * seconds) as usize);
+            [header(1, 1, hz, 16, samples.len() as u32 * 2), bytes_of(&samples)].concat()
+        };
+        let audio = read(&[file(first_hz, 0.5), file(second_hz, 0.5)].concat()).unwrap();
+        let expected = audio.rate.hz() as usize;
+        assert!(
+            audio.samples.len().abs_diff(expected) < expected / 50,
+            "{first_hz}, {second_hz}: {}",
+            audio.samples.len()
+        );
+        let second = &audio.samples[expected * 6 / 10..expected * 9 / 10];
+        let crossings = second.windows(2).filter(|two| two[0] < 0 && two[1] >= 0).count();
+        assert!((131..=133).contains(&crossings), "440 Hz for 0.3 s: {crossings} periods");
+    }
+}
+
+#[test]
+fn a_later_file_that_is_not_supported_is_named_behind_what_was_heard() {
+    let stream = [write(&[1, 2, 3], SampleRate::Hz8000), header(0x55, 1, 8_000, 16, 0)].concat();
+    let (mut reader, mut samples) = (WavReader::new(), Vec::new());
+    let error = reader.push(&stream, &mut samples).unwrap_err();
+    assert_eq!((error, samples), (WavError::UnsupportedEncoding { tag: 0x55, bits: 16 }, vec![1, 2, 3]));
+}
+
+#[test]
+fn an_endless_row_of_files_without_audio_is_refused() {
+    let empty = header(1, 1, 16_000, 16, 0);
+    let mut reader = WavReader::new();
+    let refused = (0..30_000).find_map(|_| reader.push(&empty, &mut Vec::new()).err());
+    assert!(matches!(refused, Some(WavError::NoAudio { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_file_with_lengths_of_64_bits_is_read() {
+    let plain = write(&[5, 6], SampleRate::Hz16000);
+    let mut file = b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0".to_vec();
+    file.extend([0; 28]);
+    file.extend(&plain[12..40]);
+    file.extend(u32::MAX.to_le_bytes());
+    file.extend(&plain[44..]);
+    assert_eq!(read(&file).unwrap().samples, [5, 6]);
 }
 
 #[test]
@@ -196,7 +293,7 @@ proptest! {
     #[test]
     fn any_samples_of_any_format_are_read(
         audio in prop::collection::vec(any::<u8>(), 0..1000),
-        (tag, bits) in prop::sample::select(vec![(1_u16, 8_u16), (1, 16), (1, 24), (1, 32), (3, 32)]),
+        (tag, bits) in prop::sample::select(vec![(1_u16, 8_u16), (1, 16), (1, 24), (1, 32), (3, 32), (3, 64), (6, 8), (7, 8)]),
         channels in 1..=2_u16,
         rate_hz in 8_000..=48_000_u32,
     ) {
@@ -226,5 +323,21 @@ proptest! {
         }
         reader.finish(&mut parts).unwrap();
         prop_assert_eq!(whole, parts);
+    }
+
+    #[test]
+    fn it_does_not_matter_where_a_row_of_files_is_cut(
+        files in prop::collection::vec(
+            (prop::collection::vec(any::<u8>(), 0..200), prop::sample::select(vec![8_000_u32, 16_000, 22_050]), 0..4_usize),
+            1..5,
+        ),
+        piece in 1_usize..60,
+    ) {
+        let between: [&[u8]; 4] = [b"", b"RIFFRIFF", b"LIST\x04\0\0\0INFO", b"JUNK\x02\0"];
+        let stream: Vec<u8> = files
+            .iter()
+            .flat_map(|(audio, rate, gap)| [&header(1, 1, *rate, 16, 0)[..], audio, between[*gap]].concat())
+            .collect();
+        prop_assert_eq!(read_in_pieces(&stream, piece), read_in_pieces(&stream, stream.len()));
     }
 }
