@@ -17,6 +17,7 @@ pub mod rate;
 pub mod resample;
 pub mod samples;
 pub mod vad;
+pub mod voicing;
 pub mod wav;
 
 pub use codec::{Codec, Decoder, Encoder};

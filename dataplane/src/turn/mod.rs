@@ -13,3 +13,4 @@ pub mod sentence;
 pub mod speakable;
 pub mod state;
 pub mod tool;
+pub mod transcript;
