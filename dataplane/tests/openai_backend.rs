@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use sofia_dataplane::audio::{SampleRate, wav};
-use sofia_dataplane::backend::openai::{EndpointSettings, HttpSettings, SpeechFormat, Thoughts};
+use sofia_dataplane::backend::openai::{EndpointSettings, HttpSettings, SpeechFormat, Thoughts, TranscriptFormat};
 use sofia_dataplane::backend::resilience::{CircuitState, NoObserver};
 use sofia_dataplane::backend::{
     BackendError, BackendErrorKind, OpenAiBackend, OpenAiSettings, ReplyPart, ResilienceSettings, Resilient,
@@ -157,7 +157,9 @@ async fn an_utterance_goes_out_as_a_wav_in_a_form_and_comes_back_as_text() {
     );
     assert_eq!(got.headers["authorization"], format!("Bearer {KEY}"));
     let form = got.text();
-    for (name, value) in [("model", "ears"), ("response_format", "json"), ("language", "de"), ("temperature", "0")] {
+    for (name, value) in
+        [("model", "ears"), ("response_format", "verbose_json"), ("language", "de"), ("temperature", "0")]
+    {
         assert!(form.contains(&format!("name=\"{name}\"\r\n\r\n{value}\r\n")), "{name} in {form}");
     }
     assert!(form.contains("name=\"file\"; filename=\"speech.wav\"\r\nContent-Type: audio/wav"), "{form}");
@@ -458,7 +460,9 @@ async fn statuses_become_kinds_and_no_error_tells_a_key() {
         (504, None, Timeout),
     ];
     let server = Server::start().await;
-    let backend = server.backend();
+    let mut settings = server.settings();
+    settings.transcription.format = TranscriptFormat::Json;
+    let backend = OpenAiBackend::new(&settings).unwrap();
     for (status, wait, kind) in table {
         server.answers(move || {
             let mut response = axum::Json(json!({ "error": { "message": format!("bad key {KEY}") } })).into_response();
@@ -483,14 +487,16 @@ async fn statuses_become_kinds_and_no_error_tells_a_key() {
 async fn garbage_is_invalid() {
     let server = Server::start().await;
     server
-        .answers(|| "no JSON")
-        .answers(|| "{}")
+        .answers(|| r#"{"text": "cut o"#)
+        .answers(|| ([("content-type", "text/html")], "<html>"))
         .answers(|| "x".repeat(2 << 20))
         .answers(|| (EVENTS, "data: no JSON\n\n"))
         .answers(|| (EVENTS, format!("data: {}", "x".repeat(300 << 10))))
         .answers(|| ([("content-type", "text/html")], "<html>"))
         .answers(|| axum::Json(json!([])));
-    let backend = server.backend();
+    let mut settings = server.settings();
+    settings.transcription.format = TranscriptFormat::Json;
+    let backend = OpenAiBackend::new(&settings).unwrap();
     for _ in 0..3 {
         assert_eq!(transcribe(&backend).await.unwrap_err().kind(), BackendErrorKind::Invalid);
     }

@@ -1,5 +1,6 @@
 //! What a pod inside the test's own process needs: its settings, and a backend that answers what the test wants.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -37,17 +38,37 @@ pub fn settings(variables: &[(&str, &str)]) -> Settings {
 /// From the caller's newest words, and the conversation before them, to the reply.
 type Answer = dyn Fn(&str, &[Message]) -> Vec<ReplyPart> + Send + Sync;
 
-/// A backend that answers every turn as a test says, in the mock's voice, at once. What callers say is always "words".
+/// A backend that answers every turn as a test says, in the mock's voice, at once. What callers say is "words", where the
+/// test says nothing else.
 pub struct ScriptedBackend {
     voice: MockBackend,
     answer: Box<Answer>,
     asked: Mutex<Vec<String>>,
+    transcripts: Mutex<VecDeque<String>>,
 }
 
 impl ScriptedBackend {
     /// `answer` gets the caller's newest words and the conversation before them.
     pub fn new(answer: impl Fn(&str, &[Message]) -> Vec<ReplyPart> + Send + Sync + 'static) -> Self {
-        Self { voice: MockBackend::new(MockSettings::INSTANT), answer: Box::new(answer), asked: Mutex::default() }
+        Self {
+            voice: MockBackend::new(MockSettings::INSTANT),
+            answer: Box::new(answer),
+            asked: Mutex::default(),
+            transcripts: Mutex::default(),
+        }
+    }
+
+    /// Takes the next utterances for these.
+    #[must_use]
+    pub fn hearing<'a>(self, transcripts: impl IntoIterator<Item = &'a str>) -> Self {
+        let transcripts = Mutex::new(transcripts.into_iter().map(str::to_owned).collect());
+        Self { transcripts, ..self }
+    }
+
+    /// How many of the transcripts of [`Self::hearing`] are still to come.
+    #[must_use]
+    pub fn unheard(&self) -> usize {
+        self.transcripts.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// What it was asked so far, of all calls.
@@ -60,7 +81,8 @@ impl ScriptedBackend {
 #[async_trait]
 impl VoiceBackend for ScriptedBackend {
     async fn transcribe(&self, _audio: &[i16], _rate: SampleRate) -> Result<String, BackendError> {
-        Ok("words".to_owned())
+        let transcript = self.transcripts.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        Ok(transcript.unwrap_or_else(|| "words".to_owned()))
     }
 
     async fn generate(

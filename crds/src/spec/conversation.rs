@@ -61,6 +61,9 @@ pub struct Conversation {
     /// When the caller's turn begins and ends.
     pub endpointing: Endpointing,
 
+    /// Which transcripts say that nothing was said, besides empty ones: the agent goes on where it was.
+    pub transcript_check: TranscriptCheck,
+
     /// Whether and when the caller may interrupt the agent.
     pub barge_in: BargeIn,
 
@@ -79,6 +82,7 @@ impl Default for Conversation {
             transfer_destinations: TransferDestinations::default(),
             takeover_phrase: None,
             endpointing: Endpointing::default(),
+            transcript_check: TranscriptCheck::default(),
             barge_in: BargeIn::default(),
             silence: Silence::default(),
         }
@@ -119,6 +123,18 @@ impl Default for Endpointing {
     fn default() -> Self {
         Self { min_speech_milliseconds: 500, end_silence_milliseconds: 800 }
     }
+}
+
+/// Which transcripts say that nothing was said.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TranscriptCheck {
+    /// Remarks of the recogniser, and words for which there was no voice, such as "Thank you for watching" over noise.
+    #[default]
+    Full,
+    /// Remarks of the recogniser, such as [BLANK_AUDIO] or (coughing).
+    Marks,
+    /// Only empty ones.
+    None,
 }
 
 /// Whether and when the caller may interrupt the agent.

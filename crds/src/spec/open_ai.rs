@@ -46,6 +46,16 @@ pub struct Transcription {
     #[schemars(range(min = 1, max = 600))]
     pub timeout_seconds: u32,
 
+    /// Language that it is told. Left out: that of the conversation, under the name that recognisers have for it (nb is no, pt-BR is
+    /// pt). auto: none, for callers of several languages. Anything else is sent as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 35), regex(pattern = r"^[A-Za-z][A-Za-z0-9_-]*$"))]
+    pub language: Option<String>,
+
+    /// Form of transcripts to ask for.
+    #[serde(default)]
+    pub response_format: TranscriptFormat,
+
     /// Further fields of each request, such as temperature: 0.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parameters_schema")]
@@ -58,6 +68,18 @@ fn default_transcription_model() -> String {
 
 fn default_transcription_timeout_seconds() -> u32 {
     10
+}
+
+/// Form of transcripts.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TranscriptFormat {
+    /// VerboseJson, or Json of a server that refuses it.
+    #[default]
+    Auto,
+    /// The text alone.
+    Json,
+    /// With how likely it is that nothing was said.
+    VerboseJson,
 }
 
 /// Language model.

@@ -1,7 +1,7 @@
 //! The built-in backend: answers with bundled recordings of a person, with the pace of real services. It understands
 //! nothing and says so; it exists so that a call works with no configuration, and to drive tests, demos and load.
 //!
-//! - `transcribe` does not recognise speech: it returns `[speech 1.8 s]`, or nothing for silence.
+//! - `transcribe` does not recognise speech: it returns `speech 1.8 s`, or nothing for silence.
 //! - `generate` goes through a small script, one entry a turn. The history tells which is next, so it needs no memory of
 //!   calls and goes on at the right place after a takeover.
 //! - `speak` plays the recordings of the text's sentences, and the greeting for a sentence that has none.
@@ -194,7 +194,7 @@ fn describe(audio: &[i16], rate: SampleRate) -> String {
     if audio.is_empty() || (energy / audio.len() as f64).sqrt() < SILENCE_RMS {
         return String::new();
     }
-    format!("[speech {:.1} s]", rate.duration(audio.len()).as_secs_f64())
+    format!("speech {:.1} s", rate.duration(audio.len()).as_secs_f64())
 }
 
 /// The items one after another with `interval` between them.
@@ -233,13 +233,13 @@ mod tests {
     }
 
     fn history(turns: usize) -> Vec<Message> {
-        let turn = |turn| [message(Role::User, "[speech 1.0 s]"), message(Role::Assistant, MockBackend::reply(turn))];
+        let turn = |turn| [message(Role::User, "speech 1.0 s"), message(Role::Assistant, MockBackend::reply(turn))];
         (1..=turns).flat_map(turn).collect()
     }
 
     async fn reply(mock: &MockBackend, turns_before: usize) -> Vec<ReplyPart> {
         let history = history(turns_before);
-        mock.generate("[speech 1.0 s]", &SessionInfo::default(), &history).await.unwrap().try_collect().await.unwrap()
+        mock.generate("speech 1.0 s", &SessionInfo::default(), &history).await.unwrap().try_collect().await.unwrap()
     }
 
     fn text(parts: &[ReplyPart]) -> String {
@@ -256,7 +256,7 @@ mod tests {
     async fn an_utterance_is_described_not_recognised_and_silence_is_nothing() {
         let tone: Vec<i16> = (0..28_800).map(|i| if i / 20 % 2 == 0 { 3_000 } else { -3_000 }).collect();
         let mock = instant();
-        assert_eq!(mock.transcribe(&tone, SampleRate::Hz16000).await.unwrap(), "[speech 1.8 s]");
+        assert_eq!(mock.transcribe(&tone, SampleRate::Hz16000).await.unwrap(), "speech 1.8 s");
         assert_eq!(mock.transcribe(&[20; 16_000], SampleRate::Hz16000).await.unwrap(), "");
         assert_eq!(mock.transcribe(&[], SampleRate::Hz16000).await.unwrap(), "");
     }

@@ -46,7 +46,9 @@ pub trait VoiceBackend: Send + Sync + 'static {
     /// Turns one utterance of the caller into text.
     ///
     /// `audio` is mono PCM at `rate`, from the first voiced sample (with a short lead-in) to the end of speech; the engine
-    /// sends 16 kHz. An empty string means "nothing was said": the conversation takes the utterance for a false alarm.
+    /// sends 16 kHz. An empty string means "nothing was said": the conversation takes the utterance for a false alarm. So does
+    /// it where the text is only a recogniser's remark, such as `(coughing)`, or was hardly said
+    /// ([`crate::turn::transcript`]): that need not be found out here.
     async fn transcribe(&self, audio: &[i16], rate: SampleRate) -> Result<String, BackendError>;
 
     /// Answers `text`, the caller's newest words, which `history` does not hold yet.

@@ -18,6 +18,7 @@ use crate::record::{MarkKind, StereoRecorder};
 use crate::sessions::{Permit, SessionGuard, SessionState};
 use crate::turn::conversation::{Action, ClipId, Conversation, EndReason, Failure, Input, Mark};
 use crate::turn::state::SavedState;
+use crate::turn::transcript::Judge;
 use crate::worker::{InbandKeys, MediaEvent, StreamHandle, StreamMode, Utterance};
 
 /// How long a call that is to end, or to be handed over, waits for the switch.
@@ -44,6 +45,7 @@ pub(super) struct Driver<'a> {
     /// `None`: the echo test.
     conversation: Option<Conversation>,
     requests: Requests,
+    judge: Judge,
     answers: mpsc::Receiver<Answer>,
     voice: Voice,
     /// All of the call's requests stand under it.
@@ -119,6 +121,7 @@ impl<'a> Driver<'a> {
             events,
             conversation,
             requests,
+            judge: Judge::new(calls.config.transcripts),
             answers,
             voice,
             token,
@@ -308,9 +311,11 @@ impl<'a> Driver<'a> {
     fn on_answer(&mut self, answer: Answer) {
         let now = Instant::now();
         match answer {
-            Answer::Transcribed { turn, result } => {
+            Answer::Transcribed { turn, sound, result } => {
                 self.journal.stage(turn, Stage::Transcribe, now);
-                let result = result.map_err(|error| self.failed(Stage::Transcribe, &error));
+                let result = result
+                    .map(|transcript| self.judge.said(&transcript, sound))
+                    .map_err(|error| self.failed(Stage::Transcribe, &error));
                 self.converse(Input::Transcribed { turn, result });
             }
             Answer::Reply { turn, part } => {

@@ -29,6 +29,7 @@ use crate::sessions::{Admission, DuplicateSession, NewSession, Permit, Registry,
 use crate::telemetry::shown_number;
 use crate::turn::conversation::ConversationSettings;
 use crate::turn::endpointing::EndpointingSettings;
+use crate::turn::transcript::TranscriptCheck;
 use crate::worker::{InbandKeys, MediaEvent, StreamHandle, StreamMode, StreamSeed, StreamSpec, WorkerError, Workers};
 use caller::Caller;
 use connection::Connection;
@@ -64,6 +65,8 @@ pub(crate) struct CallsConfig {
     pub(crate) conversation: ConversationSettings,
     pub(crate) endpointing: EndpointingSettings,
     pub(crate) voice: VoiceSettings,
+    /// What is taken for nothing said.
+    pub(crate) transcripts: TranscriptCheck,
     /// The dialled number that is the echo test.
     pub(crate) echo_number: Option<String>,
     /// The dialplan context in which a transfer's destination is looked for.

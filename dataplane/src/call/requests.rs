@@ -10,10 +10,11 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::audio::SampleRate;
+use crate::audio::{SampleRate, voicing};
 use crate::backend::{BackendError, ReplyPart, SessionInfo, VoiceBackend};
 use crate::turn::conversation::{ClipId, TurnId};
 use crate::turn::history::Message;
+use crate::turn::transcript::Sound;
 use crate::worker::Utterance;
 
 /// Answers that may wait for the call's task. A full channel holds the backend's stream up, nothing else.
@@ -26,6 +27,8 @@ const PIECE_CHARS: usize = 1_024;
 pub(super) enum Answer {
     Transcribed {
         turn: TurnId,
+        /// What was transcribed sounds like.
+        sound: Sound,
         result: Result<String, BackendError>,
     },
     Reply {
@@ -80,7 +83,8 @@ impl Requests {
         let answers = self.answers.clone();
         self.spawn(turn, async move {
             let result = isolated(backend.transcribe(&utterance.pcm, SampleRate::Hz16000)).await;
-            let _ = answers.send(Answer::Transcribed { turn, result }).await;
+            let sound = Sound { voiced: voicing::voiced(&utterance.pcm) };
+            let _ = answers.send(Answer::Transcribed { turn, sound, result }).await;
         });
     }
 

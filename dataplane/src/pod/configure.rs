@@ -17,7 +17,7 @@ use crate::call::CallsConfig;
 use crate::esl::{OutboundSettings, Token};
 use crate::metrics::{CircuitLevel, Metrics};
 use crate::record::{Delivery, DeliverySettings, PostTarget, Privacy};
-use crate::settings::{self, BackendKind, CodecName, Endpoint, RetryKind, Settings};
+use crate::settings::{self, BackendKind, CodecName, Endpoint, RetryKind, Settings, TranscriptionLanguage};
 use crate::turn::conversation::{ConversationSettings, Interruptions};
 use crate::turn::endpointing::EndpointingSettings;
 
@@ -50,6 +50,7 @@ pub(super) fn calls(settings: &Settings) -> CallsConfig {
             ..EndpointingSettings::default()
         },
         voice: VoiceSettings::default(),
+        transcripts: settings.transcript_check,
         echo_number: settings.echo_number.clone(),
         transfer_context: settings.transfer_context.clone(),
         privacy: privacy(settings),
@@ -117,7 +118,13 @@ fn openai(settings: &Settings) -> OpenAiSettings {
     };
     let mut openai = OpenAiSettings::default();
     openai.transcription.endpoint = endpoint(&settings.transcription);
-    openai.transcription.language = Some(settings.language.clone());
+    match &settings.transcription_language {
+        TranscriptionLanguage::Conversation => openai.transcription.language = Some(settings.language.clone()),
+        TranscriptionLanguage::Open => {}
+        TranscriptionLanguage::Named(name) => openai.transcription.language_name = Some(name.clone()),
+    }
+    openai.transcription.format = settings.transcription_format;
+    openai.transcription.check = settings.transcript_check;
     openai.generation.endpoint = endpoint(&settings.generation);
     openai.generation.thoughts = settings.generation_thoughts;
     openai.generation.transfers = settings.transfers;

@@ -18,13 +18,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::backend::Secret;
-pub use crate::backend::openai::Thoughts;
+pub use crate::backend::openai::{Thoughts, TranscriptFormat};
 pub use crate::turn::tool::Transfers;
+pub use crate::turn::transcript::TranscriptCheck;
 pub use crate::worker::InbandKeys;
 pub use error::{SettingsError, SettingsErrors};
 use reader::{PREFIX, Reader};
 pub use table::{VARIABLES, Values, Variable, markdown_table};
-pub use types::{BackendKind, CallLimits, CodecName, Endpoint, Environment, PromptRole, RetryKind, SpeechFormat};
+pub use types::{
+    BackendKind, CallLimits, CodecName, Endpoint, Environment, PromptRole, RetryKind, SpeechFormat, TranscriptionLanguage,
+};
 
 /// Most media workers: more cores than that share the work of no pod.
 const MAX_WORKERS: usize = 64;
@@ -82,6 +85,10 @@ pub struct Settings {
     pub backend: BackendKind,
     /// Speech-to-text of [`BackendKind::OpenAi`].
     pub transcription: Endpoint,
+    /// The language that it is told.
+    pub transcription_language: TranscriptionLanguage,
+    /// The form of its answers.
+    pub transcription_format: TranscriptFormat,
     /// Language model of [`BackendKind::OpenAi`].
     pub generation: Endpoint,
     /// How the language model's thoughts are told from its answer.
@@ -137,6 +144,8 @@ pub struct Settings {
     pub max_silence_prompts: u32,
     /// Shortest speech that counts.
     pub min_speech: Duration,
+    /// What is taken for nothing said.
+    pub transcript_check: TranscriptCheck,
     /// Silence that ends a turn.
     pub end_silence: Duration,
     /// Speech over the agent that interrupts it; `None`: nothing does.
@@ -231,6 +240,15 @@ impl Settings {
             admin_token: r.secret("SOFIA_PHONE_ADMIN_TOKEN"),
             backend: r.choice("SOFIA_PHONE_BACKEND", &[("mock", BackendKind::Mock), ("openai", BackendKind::OpenAi)]),
             transcription: read_endpoint(r, "TRANSCRIPTION"),
+            transcription_language: r.custom("SOFIA_PHONE_TRANSCRIPTION_LANGUAGE", parse_transcription_language),
+            transcription_format: r.choice(
+                "SOFIA_PHONE_TRANSCRIPTION_FORMAT",
+                &[
+                    ("auto", TranscriptFormat::Auto),
+                    ("json", TranscriptFormat::Json),
+                    ("verbose_json", TranscriptFormat::VerboseJson),
+                ],
+            ),
             generation: read_endpoint(r, "GENERATION"),
             generation_thoughts: r.choice(
                 "SOFIA_PHONE_GENERATION_THOUGHTS",
@@ -288,6 +306,10 @@ impl Settings {
             silence: Some(r.seconds("SOFIA_PHONE_SILENCE_SECONDS")).filter(|silence| !silence.is_zero()),
             max_silence_prompts: r.count("SOFIA_PHONE_MAX_SILENCE_PROMPTS"),
             min_speech: r.milliseconds("SOFIA_PHONE_MIN_SPEECH_MS"),
+            transcript_check: r.choice(
+                "SOFIA_PHONE_TRANSCRIPT_CHECK",
+                &[("full", TranscriptCheck::Full), ("marks", TranscriptCheck::Marks), ("none", TranscriptCheck::None)],
+            ),
             end_silence: r.milliseconds("SOFIA_PHONE_END_SILENCE_MS"),
             barge_in: barge_in.then_some(barge_in_after),
             apology_file: r.readable_file("SOFIA_PHONE_APOLOGY_FILE"),
@@ -437,6 +459,17 @@ fn parse_language(text: &str) -> Option<String> {
         .next()
         .is_some_and(|primary| primary.len() >= 2 && primary.bytes().all(|byte| byte.is_ascii_alphabetic()));
     (text.len() <= 35 && subtags_fit && primary_is_word).then(|| text.to_owned())
+}
+
+/// A name of a language is whatever the recogniser knows it by: `no`, `zh-TW`, `norwegian`.
+fn parse_transcription_language(text: &str) -> Option<TranscriptionLanguage> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_ ".contains(&byte);
+    match text.to_ascii_lowercase().as_str() {
+        "conversation" => Some(TranscriptionLanguage::Conversation),
+        "auto" => Some(TranscriptionLanguage::Open),
+        _ => ((2..=35).contains(&text.len()) && text.bytes().all(plain))
+            .then(|| TranscriptionLanguage::Named(text.to_owned())),
+    }
 }
 
 /// A word that can stand in an ESL command line.

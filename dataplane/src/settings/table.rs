@@ -247,6 +247,20 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable("SOFIA_PHONE_TRANSCRIPTION_TIMEOUT_SECONDS", "10", integer(1, 600), "Longest wait for a transcript."),
     variable(
+        "SOFIA_PHONE_TRANSCRIPTION_LANGUAGE",
+        "conversation",
+        Values::Described("conversation, auto, or a name of at most 35 letters, digits, - and _"),
+        "Language that speech-to-text is told. `conversation`: that of `SOFIA_PHONE_LANGUAGE`, under the name that recognisers have for \
+         it (`nb` is `no`, `pt-BR` is `pt`). `auto`: none, for callers of several languages. Anything else is sent as it is.",
+    ),
+    variable(
+        "SOFIA_PHONE_TRANSCRIPTION_FORMAT",
+        "auto",
+        Values::OneOf(&["auto", "json", "verbose_json"]),
+        "Form of transcripts to ask for. `verbose_json` tells how likely it is that nothing was said; `auto`: that one, or `json` of a \
+         server that refuses it.",
+    ),
+    variable(
         "SOFIA_PHONE_GENERATION_URL",
         "",
         Values::Url,
@@ -407,6 +421,13 @@ pub const VARIABLES: &[Variable] = &[
         "500",
         integer(50, 5000),
         "Shortest speech that counts as the caller's turn.",
+    ),
+    variable(
+        "SOFIA_PHONE_TRANSCRIPT_CHECK",
+        "full",
+        Values::OneOf(&["full", "marks", "none"]),
+        "Which transcripts say that nothing was said, besides empty ones. `marks`: remarks of the recogniser, such as `[BLANK_AUDIO]` or \
+         `(coughing)`. `full`: also words for which there was no voice, such as `Thank you for watching` over noise.",
     ),
     variable("SOFIA_PHONE_END_SILENCE_MS", "800", integer(100, 5000), "Silence that ends the caller's turn."),
     variable(

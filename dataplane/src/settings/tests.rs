@@ -383,3 +383,26 @@ fn what_callers_say_is_logged_only_when_it_is_asked_for_by_name() {
     assert!(read(&[("DEBUG", "true")]).expect("valid").log_filter.ends_with(",sofia_dataplane::transcript=off"));
     assert_eq!(filter("info,sofia_dataplane::transcript=debug"), "info,sofia_dataplane::transcript=debug");
 }
+
+#[test]
+fn the_recognisers_language_is_the_conversations_none_or_a_name_of_its_own() {
+    let language =
+        |value: &str| read(&[("TRANSCRIPTION_LANGUAGE", value)]).map(|settings| settings.transcription_language);
+    assert_eq!(read(&[]).unwrap().transcription_language, TranscriptionLanguage::Conversation);
+    assert_eq!(language("Conversation").unwrap(), TranscriptionLanguage::Conversation);
+    assert_eq!(language("auto").unwrap(), TranscriptionLanguage::Open);
+    assert_eq!(language("zh-TW").unwrap(), TranscriptionLanguage::Named("zh-TW".to_owned()));
+    for wrong in ["x", "no; rm", "language-with-far-too-long-a-name-for-any"] {
+        assert!(errors(&[("TRANSCRIPTION_LANGUAGE", wrong)]).contains("TRANSCRIPTION_LANGUAGE"), "{wrong}");
+    }
+}
+
+#[test]
+fn transcripts_are_checked_in_full_and_asked_for_in_the_form_that_tells_most() {
+    let settings = read(&[]).unwrap();
+    assert_eq!(settings.transcription_format, TranscriptFormat::Auto);
+    assert_eq!(settings.transcript_check, TranscriptCheck::Full);
+    let settings = read(&[("TRANSCRIPTION_FORMAT", "verbose_json"), ("TRANSCRIPT_CHECK", "marks")]).unwrap();
+    assert_eq!(settings.transcription_format, TranscriptFormat::VerboseJson);
+    assert_eq!(settings.transcript_check, TranscriptCheck::Marks);
+}

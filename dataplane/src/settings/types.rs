@@ -34,6 +34,17 @@ impl BackendKind {
     }
 }
 
+/// The language that speech-to-text is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TranscriptionLanguage {
+    /// The conversation's, under the name that recognisers have for it.
+    Conversation,
+    /// None: the recogniser finds out.
+    Open,
+    /// This name, as it is.
+    Named(String),
+}
+
 /// What text-to-speech is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpeechFormat {

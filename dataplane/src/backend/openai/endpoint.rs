@@ -261,6 +261,14 @@ pub(super) struct Refusal {
     pub(super) body: Vec<u8>,
 }
 
+impl Refusal {
+    /// Whether the answer has one of `words`, which are in small letters, in whatever letters.
+    pub(super) fn speaks_of(&self, words: &[&str]) -> bool {
+        let has = |word: &&str| self.body.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()));
+        words.iter().any(has)
+    }
+}
+
 impl From<BackendError> for Refusal {
     fn from(error: BackendError) -> Self {
         Self { error, status: None, body: Vec::new() }
@@ -273,10 +281,14 @@ impl From<Refusal> for BackendError {
     }
 }
 
+/// What the head of an answer says that it is, as it came; empty when it says nothing.
+pub(super) fn content_type(response: &Response) -> &str {
+    response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
 /// The media type of an answer, in lower case and without parameters; empty when there is none.
 pub(super) fn media_type(response: &Response) -> String {
-    let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    content_type(response).split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// Scheme, host, port and path of `url`.

@@ -4,13 +4,18 @@
 
 mod client;
 mod correction;
+mod decoder;
 mod endpoint;
 mod form;
 mod generation;
+mod language;
+mod media_type;
 mod messages;
 mod reading;
 mod reply;
+mod sniff;
 mod speech;
+mod transcript;
 mod transcription;
 
 use std::fmt;
@@ -27,12 +32,14 @@ pub use form::PromptRole;
 pub use generation::ToolUse;
 pub use reading::Thoughts;
 pub use speech::SpeechFormat;
+pub use transcription::TranscriptFormat;
 
 use super::resilience::{BackendObserver, NoObserver};
 use super::{BackendError, ReplyPart, ReplyStream, SessionInfo, SpeechStream, Stage, VoiceBackend};
 use crate::audio::SampleRate;
 use crate::turn::history::Message;
 use crate::turn::tool::Transfers;
+use crate::turn::transcript::TranscriptCheck;
 use endpoint::Endpoint;
 use generation::Generation;
 use reply::{Completion, Habit, Reading};
@@ -57,15 +64,27 @@ pub struct OpenAiSettings {
 pub struct TranscriptionSettings {
     /// Where it is.
     pub endpoint: EndpointSettings,
-    /// The language that callers speak, as a BCP 47 tag of which the language itself is sent; `None` lets the server
-    /// find out.
+    /// The language that callers speak, as a BCP 47 tag, of which the language itself is sent, under the name that
+    /// recognisers have for it; `None`, and a tag that leaves it open (`und`, `mul`, `auto`), lets the server find out.
     pub language: Option<String>,
+    /// What is sent as the language in place of that, as it is.
+    pub language_name: Option<String>,
+    /// The form of the answer that is asked for.
+    pub format: TranscriptFormat,
+    /// With [`TranscriptCheck::Full`] words are left out of which the server itself says that there was no speech.
+    pub check: TranscriptCheck,
 }
 
 impl Default for TranscriptionSettings {
     /// `whisper-1` within 10 s, in whatever language is heard.
     fn default() -> Self {
-        Self { endpoint: EndpointSettings::new("", "whisper-1", Duration::from_secs(10)), language: None }
+        Self {
+            endpoint: EndpointSettings::new("", "whisper-1", Duration::from_secs(10)),
+            language: None,
+            language_name: None,
+            format: TranscriptFormat::Auto,
+            check: TranscriptCheck::Full,
+        }
     }
 }
 
@@ -202,7 +221,7 @@ impl OpenAiBackend {
         Ok(Self {
             transcription: Transcription::new(
                 endpoint(Stage::Transcribe, transcription_url, &transcription.endpoint)?,
-                transcription.language.as_deref(),
+                transcription,
             ),
             generation: Arc::new(Generation::new(
                 endpoint(Stage::Generate, generation_url, &generation.endpoint)?,

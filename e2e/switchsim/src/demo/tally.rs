@@ -95,7 +95,7 @@ mod tests {
         for told in [
             Told::Pod(PodEvent::AgentSaid { at: Duration::ZERO, turn: None, text: "Hello?".to_owned() }),
             Told::Caller(Scene::Greeted),
-            said("(speech 1.8 s)"),
+            said("speech 1.8 s"),
             answered(),
             Told::Caller(Scene::FellSilent { ago: Duration::from_millis(300), after: Duration::from_millis(140) }),
             Told::Pod(PodEvent::Interrupted),

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use serde_json::Value;
 use sofia_crds::spec::{
-    BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, InbandDtmf, LogLevel, OpenAiBackend, PromptRole, RecordAudio, Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat, Switch, Thoughts, TransferDestinations,
+    BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, InbandDtmf, LogLevel, OpenAiBackend, PromptRole, RecordAudio, Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat, Switch, Thoughts, TranscriptCheck, TranscriptFormat, TransferDestinations,
 };
 
 use super::{BuildError, metadata::Context, names};
@@ -130,6 +130,15 @@ impl Environment {
             timeout_seconds: transcription.timeout_seconds,
             parameters: &transcription.parameters,
         });
+        self.set_some("TRANSCRIPTION_LANGUAGE", transcription.language.as_deref());
+        self.set(
+            "TRANSCRIPTION_FORMAT",
+            match transcription.response_format {
+                TranscriptFormat::Auto => "auto",
+                TranscriptFormat::Json => "json",
+                TranscriptFormat::VerboseJson => "verbose_json",
+            },
+        );
         self.stage(&Stage {
             name: "GENERATION",
             url: &generation.url,
@@ -197,6 +206,14 @@ impl Environment {
         self.sentence("TRANSFER_PHRASE", conversation.transfer_phrase.as_deref());
         self.sentence("TAKEOVER_PHRASE", conversation.takeover_phrase.as_deref());
         self.set("MIN_SPEECH_MS", conversation.endpointing.min_speech_milliseconds);
+        self.set(
+            "TRANSCRIPT_CHECK",
+            match conversation.transcript_check {
+                TranscriptCheck::Full => "full",
+                TranscriptCheck::Marks => "marks",
+                TranscriptCheck::None => "none",
+            },
+        );
         self.set("END_SILENCE_MS", conversation.endpointing.end_silence_milliseconds);
         self.set(
             "BARGE_IN",

@@ -31,6 +31,7 @@ use self::frames::Frames;
 pub(super) use self::lead::Habit;
 use self::lead::Lead;
 use self::scanner::{Item, Scanner};
+pub(super) use self::sse::SseParser;
 pub(super) use self::written::Tool;
 use self::written::{Tools, Written};
 use crate::backend::{BackendError, BackendErrorKind, ReplyPart};

@@ -13,7 +13,7 @@ const MAX_NAME_BYTES: usize = 64;
 
 /// Splits a stream of bytes into events.
 #[derive(Debug, Default)]
-pub(super) struct SseParser {
+pub(in super::super) struct SseParser {
     line: Vec<u8>,
     /// The `event` field of the event so far.
     name: String,
@@ -28,7 +28,7 @@ pub(super) struct SseParser {
 impl SseParser {
     /// Takes the next bytes and calls `on_event` with name and data of each event that they complete. The name is empty
     /// where the event has none.
-    pub(super) fn push(&mut self, mut bytes: &[u8], mut on_event: impl FnMut(&str, &str)) -> Result<(), TooLong> {
+    pub(in super::super) fn push(&mut self, mut bytes: &[u8], mut on_event: impl FnMut(&str, &str)) -> Result<(), TooLong> {
         if self.after_cr && !bytes.is_empty() {
             bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
             self.after_cr = false;
@@ -51,7 +51,7 @@ impl SseParser {
 
     /// The stream has ended: delivers the event that no blank line closed. The standard drops it, but some servers leave
     /// the last blank line out.
-    pub(super) fn finish(&mut self, mut on_event: impl FnMut(&str, &str)) -> Result<(), TooLong> {
+    pub(in super::super) fn finish(&mut self, mut on_event: impl FnMut(&str, &str)) -> Result<(), TooLong> {
         self.end_line(&mut on_event)?;
         self.dispatch(&mut on_event);
         Ok(())

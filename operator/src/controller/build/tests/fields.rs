@@ -8,7 +8,7 @@ use sofia_crds::{VoiceTrunkSpec, validate::validate};
 use super::{Fixture, repository_file};
 
 /// Words that enumerations may have in place of the one that is there.
-const WORDS: [&str; 21] = [
+const WORDS: [&str; 23] = [
     "Tcp",
     "Disabled",
     "Enabled",
@@ -17,6 +17,8 @@ const WORDS: [&str; 21] = [
     "Full",
     "Wav",
     "Pcm",
+    "Json",
+    "Marks",
     "Aggressive",
     "Ignore",
     "Included",

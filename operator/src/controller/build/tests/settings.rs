@@ -69,6 +69,27 @@ fn dollars_in_a_text_reach_the_data_plane_as_they_were_written() {
 }
 
 #[test]
+fn the_recogniser_is_told_what_the_trunk_says_of_language_form_and_doubt() {
+    let server = |extra: Value| {
+        let mut transcription = json!({ "url": "http://whisper:8000/v1" });
+        transcription.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+        let speech = json!({ "url": "http://kokoro:8880/v1" });
+        let generation = json!({ "url": "http://ollama:11434/v1" });
+        let open_ai = json!({ "transcription": transcription, "generation": generation, "speech": speech });
+        Fixture::of(json!({ "backends": { "openAi": open_ai } })).settings()
+    };
+    let plain = server(json!({}));
+    assert_eq!(plain.get("SOFIA_PHONE_TRANSCRIPTION_LANGUAGE"), None);
+    assert_eq!(plain["SOFIA_PHONE_TRANSCRIPTION_FORMAT"], "auto");
+    assert_eq!(plain["SOFIA_PHONE_TRANSCRIPT_CHECK"], "full");
+    let set = server(json!({ "language": "auto", "responseFormat": "VerboseJson" }));
+    assert_eq!(set["SOFIA_PHONE_TRANSCRIPTION_LANGUAGE"], "auto");
+    assert_eq!(set["SOFIA_PHONE_TRANSCRIPTION_FORMAT"], "verbose_json");
+    let marks = Fixture::of(json!({ "conversation": { "transcriptCheck": "Marks" } })).settings();
+    assert_eq!(marks["SOFIA_PHONE_TRANSCRIPT_CHECK"], "marks");
+}
+
+#[test]
 fn silence_that_is_ignored_is_never_asked_about() {
     let fixture = Fixture::of(json!({ "conversation": { "silence": { "mode": "Ignore", "afterSeconds": 20 } } }));
     assert_eq!(fixture.settings()["SOFIA_PHONE_SILENCE_SECONDS"], "0");
