@@ -49,7 +49,7 @@ const MAX_ARGUMENT_BYTES: usize = 16 << 10;
 /// An event, line or value that is longer than it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected events of at most {limit} bytes, came a longer one")]
-struct TooLong {
+pub(super) struct TooLong {
     limit: usize,
 }
 
