@@ -6,7 +6,9 @@
 //! spoken at once, [`history`] is what the model is told,
 //! [`tool`] what it may do, and [`state`] what another pod needs to go on when this one is lost.
 
+pub mod backchannel;
 pub mod conversation;
+pub mod echo_guard;
 pub mod endpointing;
 pub mod history;
 pub mod sentence;
