@@ -114,14 +114,29 @@ pub struct Endpointing {
     #[schemars(range(min = 50, max = 5000))]
     pub min_speech_milliseconds: u32,
 
+    /// The same while the agent waits for an answer, which may be as short as "no", in milliseconds. As much as
+    /// minSpeechMilliseconds or more: no difference is made.
+    #[schemars(range(min = 50, max = 5000))]
+    pub short_answer_milliseconds: u32,
+
     /// Silence that ends the caller's turn, in milliseconds. Less: faster replies, and callers who pause are cut short.
     #[schemars(range(min = 100, max = 5000))]
     pub end_silence_milliseconds: u32,
+
+    /// Speech that goes on for so long while an answer is ready, or the agent is paused for it, is transcribed as far as it has
+    /// come, in milliseconds; without a word in it, the agent speaks. 0: its end is waited for.
+    #[schemars(range(min = 0, max = 60000))]
+    pub speech_check_milliseconds: u32,
 }
 
 impl Default for Endpointing {
     fn default() -> Self {
-        Self { min_speech_milliseconds: 500, end_silence_milliseconds: 800 }
+        Self {
+            min_speech_milliseconds: 500,
+            short_answer_milliseconds: 300,
+            end_silence_milliseconds: 800,
+            speech_check_milliseconds: 2500,
+        }
     }
 }
 
@@ -147,11 +162,35 @@ pub struct BargeIn {
     /// Speech over the agent that interrupts it, in milliseconds.
     #[schemars(range(min = 20, max = 2000))]
     pub speech_milliseconds: u32,
+
+    /// Least words that interrupt the agent for good; fewer pause it. "No", "stop", "wait" and their like always interrupt.
+    /// 0: any number does.
+    #[schemars(range(min = 0, max = 20))]
+    pub min_words: u32,
+
+    /// What becomes of "mm-hmm", "ja", "d'accord" and their like over the agent.
+    pub backchannels: Backchannels,
+
+    /// Further words and phrases that leave the agent the floor, beside those that it knows. With ! before it one is taken out:
+    /// the agent stops for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 60), regex(pattern = r"^!?[^!,\x00-\x1f]+$")))]
+    pub backchannel_words: Vec<String>,
+
+    /// Whether the agent's own voice, come back from the caller's telephone, is told from the caller's by its level.
+    pub echo_guard: EchoGuard,
 }
 
 impl Default for BargeIn {
     fn default() -> Self {
-        Self { mode: BargeInMode::default(), speech_milliseconds: 100 }
+        Self {
+            mode: BargeInMode::default(),
+            speech_milliseconds: 100,
+            min_words: 0,
+            backchannels: Backchannels::default(),
+            backchannel_words: Vec::new(),
+            echo_guard: EchoGuard::default(),
+        }
     }
 }
 
@@ -162,6 +201,26 @@ pub enum BargeInMode {
     #[default]
     Enabled,
     /// The agent speaks to the end.
+    Disabled,
+}
+
+/// What becomes of words with which the caller shows that they listen.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Backchannels {
+    /// The agent goes on.
+    #[default]
+    Ignore,
+    /// The agent stops and answers, as to all other words.
+    Interrupt,
+}
+
+/// Whether the agent's echo is told from the caller.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EchoGuard {
+    /// What comes back weaker than it was sent, as far as the line shows, is no caller.
+    #[default]
+    Enabled,
+    /// All that sounds like a voice is the caller.
     Disabled,
 }
 

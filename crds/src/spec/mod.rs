@@ -18,7 +18,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 pub use backends::{BackendKind, Backends, CircuitBreaker, MockBackend, RetryPolicy};
-pub use conversation::{BargeIn, BargeInMode, Conversation, Endpointing, Silence, SilenceMode, TranscriptCheck, TransferDestinations};
+pub use conversation::{Backchannels, BargeIn, BargeInMode, Conversation, EchoGuard, Endpointing, Silence, SilenceMode, TranscriptCheck, TransferDestinations};
 pub use data_plane::{CallerNumbers, Codec, DataPlane, InbandDtmf, LogLevel};
 pub use freeswitch::{Acceptance, EslService, EslServiceType, ExternalFreeSwitch, FreeSwitch, InfoKeys, Interop, NodeRemoval, Srtp};
 pub use gateway::{Gateway, GatewayTransport, Registration};

@@ -16,7 +16,7 @@ use crate::backend::{BackendError, BackendErrorKind, ReplyPart, SessionInfo, Sta
 use crate::esl::{HangupCause, OutboundEvent, RequestId};
 use crate::record::{MarkKind, StereoRecorder};
 use crate::sessions::{Permit, SessionGuard, SessionState};
-use crate::turn::conversation::{Action, ClipId, Conversation, EndReason, Failure, Input, Mark};
+use crate::turn::conversation::{Action, ClipId, Conversation, EndReason, Failure, Input, Mark, TurnId};
 use crate::turn::state::SavedState;
 use crate::turn::transcript::Judge;
 use crate::worker::{InbandKeys, MediaEvent, StreamHandle, StreamMode, Utterance};
@@ -54,9 +54,12 @@ pub(super) struct Driver<'a> {
     recorder: Option<StereoRecorder>,
     /// The utterance that the conversation was just told of.
     utterance: Option<Utterance>,
+    /// The turn for which part of an utterance was asked for, until it comes.
+    glimpse: Option<TurnId>,
     /// The newest clip that was asked for.
     newest_clip: ClipId,
     interruptible: bool,
+    answer_expected: bool,
     answered: bool,
     heard_packets: bool,
     /// The state that the pod before this one left is being read.
@@ -128,8 +131,10 @@ impl<'a> Driver<'a> {
             journal,
             recorder,
             utterance: None,
+            glimpse: None,
             newest_clip: ClipId(0),
             interruptible: true,
+            answer_expected: false,
             answered: false,
             heard_packets: false,
             reading_state,
@@ -257,6 +262,8 @@ impl<'a> Driver<'a> {
                 self.converse(Input::SpeechStarted);
             }
             MediaEvent::SpeechDiscarded { .. } => self.converse(Input::SpeechDiscarded),
+            MediaEvent::SpeechFaltered => self.converse(Input::SpeechFaltered),
+            MediaEvent::SpeechResumed => self.converse(Input::SpeechResumed),
             MediaEvent::BargeIn { at } => {
                 self.journal.paused(at);
                 self.converse(Input::BargeIn);
@@ -266,6 +273,11 @@ impl<'a> Driver<'a> {
                 let (speech, ended_at) = (utterance.speech, utterance.ended);
                 self.utterance = Some(utterance);
                 self.converse(Input::Utterance { speech, ended_at });
+            }
+            MediaEvent::Glimpse(utterance) => {
+                if let Some(turn) = self.glimpse.take() {
+                    self.requests.glimpse(turn, utterance);
+                }
             }
             MediaEvent::ClipStarted { clip, at, waited } => {
                 self.journal.clip_started(clip, at, waited);
@@ -370,6 +382,11 @@ impl<'a> Driver<'a> {
             self.interruptible = interruptible;
             self.stream.set_interruptible(interruptible);
         }
+        let answer_expected = conversation.expects_answer();
+        if answer_expected != self.answer_expected {
+            self.answer_expected = answer_expected;
+            self.stream.expect_answer(answer_expected);
+        }
         let state = conversation.session_state();
         self.set_state(state);
     }
@@ -382,6 +399,10 @@ impl<'a> Driver<'a> {
                 if let Some(utterance) = self.utterance.take() {
                     self.requests.transcribe(turn, utterance);
                 }
+            }
+            Action::Glimpse { turn } => {
+                self.glimpse = Some(turn);
+                self.stream.glimpse();
             }
             Action::Generate { turn, text, history } => self.requests.generate(turn, text, history),
             Action::Speak { turn, clip, text } => {

@@ -267,6 +267,12 @@ impl Journal {
                     open.turn.interrupted = true;
                 }
             }
+            Mark::Backchannel { turn, text } => {
+                self.metrics.backchannels.inc();
+                self.turns.entry(*turn).or_default().turn.caller_text = mask_keys(text, self.record.privacy);
+                tracing::debug!(call = self.call_id(), at_ms, "the caller listens; the agent goes on");
+                self.mark(now, MarkKind::Backchannel, "");
+            }
             Mark::FalseAlarm => {
                 self.metrics.barge_in_false_alarms.inc();
                 tracing::debug!(call = self.call_id(), at_ms, "what seemed to be speech was none");

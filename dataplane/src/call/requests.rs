@@ -88,6 +88,19 @@ impl Requests {
         });
     }
 
+    /// Asks for the text of an utterance that goes on. No turn's request, and it stands in the way of none: it ends with
+    /// the call, or by itself.
+    pub(super) fn glimpse(&self, turn: TurnId, utterance: Utterance) {
+        let (backend, answers, token) = (Arc::clone(&self.backend), self.answers.clone(), self.call.child_token());
+        tokio::spawn(async move {
+            let request = async {
+                let result = isolated(backend.transcribe(&utterance.pcm, SampleRate::Hz16000)).await;
+                let _ = answers.send(Answer::Transcribed { turn, result }).await;
+            };
+            token.run_until_cancelled(request).await
+        });
+    }
+
     /// Asks for the reply to `text`.
     pub(super) fn generate(&mut self, turn: TurnId, text: String, history: Vec<Message>) {
         let backend = Arc::clone(&self.backend);

@@ -84,6 +84,8 @@ pub struct Metrics {
     pub barge_ins: IntCounter,
     /// `sofia_phone_barge_in_false_alarms_total`: agent's speech paused and resumed, because nothing was said.
     pub barge_in_false_alarms: IntCounter,
+    /// `sofia_phone_backchannels_total`: callers' signs over the agent that they listen; the agent went on.
+    pub backchannels: IntCounter,
     /// `sofia_phone_apologies_total`: apologies played, because a backend failed.
     pub apologies: IntCounter,
     /// `sofia_phone_dtmf_received_total`: keys that callers pressed.
@@ -192,6 +194,11 @@ impl Metrics {
                 r,
                 "sofia_phone_barge_in_false_alarms_total",
                 "Interruptions in which nothing was said; the agent went on.",
+            ),
+            backchannels: counter(
+                r,
+                "sofia_phone_backchannels_total",
+                "Signs over the agent that the caller listens (mm-hmm, ok); the agent went on.",
             ),
             apologies: counter(r, "sofia_phone_apologies_total", "Apologies played because a backend failed."),
             dtmf_received: counter(r, "sofia_phone_dtmf_received_total", "Keys that callers pressed."),
@@ -446,6 +453,7 @@ mod tests {
             "sofia_phone_setup_seconds_count 0",
             "sofia_phone_barge_ins_total 0",
             "sofia_phone_barge_in_false_alarms_total 0",
+            "sofia_phone_backchannels_total 0",
             "sofia_phone_backend_errors_total{kind=\"timeout\",stage=\"speak\"} 1",
             "sofia_phone_circuit_state{stage=\"generate\"} 2",
             "sofia_phone_takeovers_total 0",

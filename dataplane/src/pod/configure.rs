@@ -18,6 +18,7 @@ use crate::esl::{OutboundSettings, Token};
 use crate::metrics::{CircuitLevel, Metrics};
 use crate::record::{Delivery, DeliverySettings, PostTarget, Privacy};
 use crate::settings::{self, BackendKind, CodecName, Endpoint, RetryKind, Settings, TranscriptionLanguage};
+use crate::turn::backchannel::Backchannels;
 use crate::turn::conversation::{ConversationSettings, Interruptions};
 use crate::turn::endpointing::EndpointingSettings;
 
@@ -45,8 +46,10 @@ pub(super) fn calls(settings: &Settings) -> CallsConfig {
         conversation: conversation(settings),
         endpointing: EndpointingSettings {
             min_speech: settings.min_speech,
+            short_answer: settings.short_answer,
             end_silence: settings.end_silence,
             barge_in_after: settings.barge_in,
+            echo_guard: settings.echo_guard,
             ..EndpointingSettings::default()
         },
         voice: VoiceSettings::default(),
@@ -75,7 +78,14 @@ fn codecs(names: &[CodecName]) -> Vec<Codec> {
 
 fn conversation(settings: &Settings) -> ConversationSettings {
     let interruptions = if settings.barge_in.is_some() { Interruptions::Allowed } else { Interruptions::Deferred };
+    let backchannels = match &settings.backchannels {
+        Some(words) => Backchannels::default().with(words),
+        None => Backchannels::none(),
+    };
     ConversationSettings {
+        backchannels: Arc::new(backchannels.with_min_words(settings.barge_in_words as usize)),
+        min_speech: settings.min_speech,
+        glimpse_after: settings.speech_check,
         language: settings.language.clone(),
         prompt: settings.prompt.clone().unwrap_or_default(),
         greeting: settings.greeting.clone().unwrap_or_default(),

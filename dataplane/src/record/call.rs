@@ -263,6 +263,8 @@ pub enum MarkKind {
     BargeIn,
     /// What looked like speech was none; the agent went on.
     FalseAlarm,
+    /// The caller showed that they listen; the agent went on.
+    Backchannel,
     /// The caller pressed a key.
     Dtmf,
     /// The agent sent keys.
@@ -297,6 +299,7 @@ impl MarkKind {
             Self::SpeechEnd => "Caller stops speaking",
             Self::BargeIn => "Caller interrupts",
             Self::FalseAlarm => "False alarm: no speech, the agent goes on",
+            Self::Backchannel => "Caller listens, the agent goes on",
             Self::Dtmf => "Keys pressed",
             Self::DtmfSent => "Keys sent",
             Self::Hold => "On hold",

@@ -146,10 +146,20 @@ pub struct Settings {
     pub min_speech: Duration,
     /// What is taken for nothing said.
     pub transcript_check: TranscriptCheck,
+    /// The same while the agent waits for an answer.
+    pub short_answer: Duration,
     /// Silence that ends a turn.
     pub end_silence: Duration,
+    /// Speech that is transcribed while it goes on, because the agent waits for its end; zero: never.
+    pub speech_check: Duration,
     /// Speech over the agent that interrupts it; `None`: nothing does.
     pub barge_in: Option<Duration>,
+    /// Least words that interrupt it for good.
+    pub barge_in_words: u32,
+    /// Further phrases, separated by commas, that do not interrupt it; `None`: all that is said does.
+    pub backchannels: Option<String>,
+    /// Whether the agent's echo is told from the caller.
+    pub echo_guard: bool,
     /// WAV file of the apology; `None`: the bundled one.
     pub apology_file: Option<PathBuf>,
 
@@ -201,6 +211,8 @@ impl Settings {
         let health_check = r.switch("SOFIA_PHONE_HEALTH_CHECK");
         let health = SocketAddr::new(r.address("SOFIA_PHONE_HEALTH_HOST"), r.port("SOFIA_PHONE_HEALTH_PORT"));
         let barge_in = r.choice("SOFIA_PHONE_BARGE_IN", &[("enabled", true), ("disabled", false)]);
+        let backchannels = r.choice("SOFIA_PHONE_BACKCHANNELS", &[("ignore", true), ("interrupt", false)]);
+        let backchannel_words = r.text("SOFIA_PHONE_BACKCHANNEL_WORDS").unwrap_or_default();
         let barge_in_after = r.milliseconds("SOFIA_PHONE_BARGE_IN_MS");
         let mut settings = Self {
             environment: r.choice(
@@ -310,8 +322,13 @@ impl Settings {
                 "SOFIA_PHONE_TRANSCRIPT_CHECK",
                 &[("full", TranscriptCheck::Full), ("marks", TranscriptCheck::Marks), ("none", TranscriptCheck::None)],
             ),
+            short_answer: r.milliseconds("SOFIA_PHONE_SHORT_ANSWER_MS"),
             end_silence: r.milliseconds("SOFIA_PHONE_END_SILENCE_MS"),
+            speech_check: r.milliseconds("SOFIA_PHONE_SPEECH_CHECK_MS"),
             barge_in: barge_in.then_some(barge_in_after),
+            barge_in_words: r.count("SOFIA_PHONE_BARGE_IN_WORDS"),
+            backchannels: backchannels.then_some(backchannel_words),
+            echo_guard: r.choice("SOFIA_PHONE_ECHO_GUARD", &[("enabled", true), ("disabled", false)]),
             apology_file: r.readable_file("SOFIA_PHONE_APOLOGY_FILE"),
             pod_name: r.text("SOFIA_PHONE_POD_NAME"),
             record_dir: r.path("SOFIA_PHONE_RECORD_DIR"),

@@ -429,7 +429,21 @@ pub const VARIABLES: &[Variable] = &[
         "Which transcripts say that nothing was said, besides empty ones. `marks`: remarks of the recogniser, such as `[BLANK_AUDIO]` or \
          `(coughing)`. `full`: also words for which there was no voice, such as `Thank you for watching` over noise.",
     ),
+    variable(
+        "SOFIA_PHONE_SHORT_ANSWER_MS",
+        "300",
+        integer(50, 5000),
+        "The same while the agent waits for an answer, which may be as short as `no`. As much as \
+         `SOFIA_PHONE_MIN_SPEECH_MS` or more: no difference is made.",
+    ),
     variable("SOFIA_PHONE_END_SILENCE_MS", "800", integer(100, 5000), "Silence that ends the caller's turn."),
+    variable(
+        "SOFIA_PHONE_SPEECH_CHECK_MS",
+        "2500",
+        integer(0, 60_000),
+        "Speech that goes on for so long while an answer is ready, or the agent is paused for it, is transcribed as far as it \
+         has come; without a word in it, the agent speaks. 0: its end is waited for.",
+    ),
     variable(
         "SOFIA_PHONE_BARGE_IN",
         "enabled",
@@ -437,6 +451,31 @@ pub const VARIABLES: &[Variable] = &[
         "Whether the caller may interrupt the agent.",
     ),
     variable("SOFIA_PHONE_BARGE_IN_MS", "100", integer(20, 2000), "Speech over the agent that interrupts it."),
+    variable(
+        "SOFIA_PHONE_BARGE_IN_WORDS",
+        "0",
+        integer(0, 20),
+        "Least words that interrupt the agent for good; fewer pause it. `no`, `stop`, `wait` and their like always \
+         interrupt. 0: any number does.",
+    ),
+    variable(
+        "SOFIA_PHONE_BACKCHANNELS",
+        "ignore",
+        Values::OneOf(&["ignore", "interrupt"]),
+        "What becomes of `mm-hmm`, `ja`, `d'accord` and their like over the agent: it goes on, or it stops and answers.",
+    ),
+    variable(
+        "SOFIA_PHONE_BACKCHANNEL_WORDS",
+        "",
+        Values::Text { max_bytes: 16_384 },
+        "Further words and phrases of that kind, separated by commas; with `!` before it one is taken out.",
+    ),
+    variable(
+        "SOFIA_PHONE_ECHO_GUARD",
+        "enabled",
+        Values::OneOf(&["enabled", "disabled"]),
+        "Whether the agent's own voice, come back from the caller's telephone, is told from the caller's by its level.",
+    ),
     variable(
         "SOFIA_PHONE_APOLOGY_FILE",
         "",

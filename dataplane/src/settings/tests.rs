@@ -50,6 +50,9 @@ fn with_nothing_set_the_documented_defaults_hold() {
     assert_eq!(settings.speech.timeout, Duration::from_secs(10));
     assert_eq!(settings.codecs, [CodecName::L16, CodecName::G722, CodecName::Pcmu, CodecName::Pcma]);
     assert_eq!(settings.barge_in, Some(Duration::from_millis(100)));
+    assert_eq!((settings.barge_in_words, settings.backchannels.as_deref(), settings.echo_guard), (0, Some(""), true));
+    assert_eq!((settings.min_speech, settings.short_answer), (Duration::from_millis(500), Duration::from_millis(300)));
+    assert_eq!(settings.speech_check, Duration::from_millis(2_500));
     assert_eq!(settings.echo_number.as_deref(), Some("9999"));
     assert_eq!(settings.log_filter, "info,sofia_dataplane::transcript=off");
 }
@@ -405,4 +408,20 @@ fn transcripts_are_checked_in_full_and_asked_for_in_the_form_that_tells_most() {
     let settings = read(&[("TRANSCRIPTION_FORMAT", "verbose_json"), ("TRANSCRIPT_CHECK", "marks")]).unwrap();
     assert_eq!(settings.transcription_format, TranscriptFormat::VerboseJson);
     assert_eq!(settings.transcript_check, TranscriptCheck::Marks);
+}
+
+#[test]
+fn words_that_do_not_interrupt_can_be_added_or_made_to() {
+    let settings = read(&[
+        ("SOFIA_PHONE_BACKCHANNEL_WORDS", "gell, weiter so"),
+        ("SOFIA_PHONE_BARGE_IN_WORDS", "2"),
+        ("SOFIA_PHONE_ECHO_GUARD", "disabled"),
+        ("SOFIA_PHONE_SHORT_ANSWER_MS", "250"),
+    ])
+    .expect("all of it is fine");
+    assert_eq!(settings.backchannels.as_deref(), Some("gell, weiter so"));
+    assert_eq!((settings.barge_in_words, settings.echo_guard), (2, false));
+    assert_eq!(settings.short_answer, Duration::from_millis(250));
+    let settings = read(&[("SOFIA_PHONE_BACKCHANNELS", "interrupt")]).expect("that too");
+    assert_eq!(settings.backchannels, None);
 }

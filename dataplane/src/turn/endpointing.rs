@@ -22,6 +22,15 @@
 //! evidence (voiced frames add, others subtract) before speech starts, and again before it goes on after a pause longer
 //! than the hangover: a click does not restart the wait for the end. Barge-in counts its own evidence, without
 //! hangover, and only while the agent is audible.
+//!
+//! Where an answer is expected ([`Endpointer::expect_answer`]), less is enough: a "no" of 190 ms of voice measures some
+//! 390 ms, a click of 50 ms still only 250.
+//!
+//! # Speech that falters
+//!
+//! Something short with a long silence behind it will most likely come to nothing, but that is only known at the end of
+//! [`EndpointingSettings::end_silence`]. Half of it is enough to say so: whoever waits for the caller to finish need not
+//! wait for that. Where they speak on, that is told too.
 
 use std::time::Duration;
 
@@ -30,6 +39,9 @@ use std::time::Duration;
 pub struct EndpointingSettings {
     /// Least speech that makes an utterance; less is a cough. Default 500 ms, hangover included.
     pub min_speech: Duration,
+    /// The same where the agent waits for an answer, which may be as short as "no". No longer than `min_speech` in any
+    /// case. Default 300 ms, hangover included.
+    pub short_answer: Duration,
     /// Silence that ends an utterance. Default 800 ms.
     pub end_silence: Duration,
     /// Longest utterance, pauses included; then its end is forced. Default 30 s.
@@ -42,18 +54,23 @@ pub struct EndpointingSettings {
     pub onset: Duration,
     /// Silence that still counts as speech. Default 200 ms.
     pub hangover: Duration,
+    /// Whether the agent's own voice that comes back from the caller's telephone is told from the caller's, see
+    /// [`super::echo_guard`]. The endpointing itself is only told of the caller's. Default true.
+    pub echo_guard: bool,
 }
 
 impl Default for EndpointingSettings {
     fn default() -> Self {
         Self {
             min_speech: Duration::from_millis(500),
+            short_answer: Duration::from_millis(300),
             end_silence: Duration::from_millis(800),
             max_utterance: Duration::from_secs(30),
             barge_in_after: Some(Duration::from_millis(100)),
             pre_roll: Duration::from_millis(300),
             onset: Duration::from_millis(48),
             hangover: Duration::from_millis(200),
+            echo_guard: true,
         }
     }
 }
@@ -79,6 +96,10 @@ pub enum EndpointEvent {
         /// How long before the end of the frame just pushed the utterance's audio begins, pre-roll included.
         lookback: Duration,
     },
+    /// What has begun is too short for an utterance so far, and silence has lasted for half the time that ends it.
+    SpeechFaltered,
+    /// It goes on all the same.
+    SpeechResumed,
     /// The caller has spoken over the agent for long enough: fade it out and pause it. Comes after
     /// [`Self::SpeechStarted`], at most once while the agent stays audible.
     BargeIn,
@@ -121,6 +142,7 @@ struct Utterance {
     /// Silence since the last frame that counted as voice.
     gap: Duration,
     total: Duration,
+    faltered: bool,
 }
 
 /// Counts one caller's frames. See the module's description.
@@ -131,6 +153,7 @@ pub struct Endpointer {
     evidence: Evidence,
     over_agent: Evidence,
     barged_in: bool,
+    answer_expected: bool,
 }
 
 impl Endpointer {
@@ -142,7 +165,13 @@ impl Endpointer {
             evidence: Evidence::default(),
             over_agent: Evidence::default(),
             barged_in: false,
+            answer_expected: false,
         }
+    }
+
+    /// Whether the agent waits for an answer from now on. It counts at the end of what is being said.
+    pub fn expect_answer(&mut self, expected: bool) {
+        self.answer_expected = expected;
     }
 
     /// The thresholds it works with.
@@ -153,6 +182,11 @@ impl Endpointer {
     /// Is an utterance open: is its audio to be kept?
     pub fn is_speech(&self) -> bool {
         self.utterance.is_some()
+    }
+
+    /// Speech in the open utterance so far, hangovers included.
+    pub fn speech(&self) -> Option<Duration> {
+        self.utterance.map(|utterance| utterance.speech)
     }
 
     /// Forgets what was heard so far, without an event: on hold, or when another party takes the line.
@@ -186,7 +220,7 @@ impl Endpointer {
             return None;
         }
         let run = self.evidence.run.min(self.settings.max_onset_run().max(frame));
-        self.utterance = Some(Utterance { speech: run, gap: Duration::ZERO, total: run });
+        self.utterance = Some(Utterance { speech: run, gap: Duration::ZERO, total: run, faltered: false });
         self.evidence = Evidence::default();
         let lookback = run.saturating_add(self.settings.pre_roll).min(self.settings.max_lookback());
         Some(EndpointEvent::SpeechStarted { lookback })
@@ -213,18 +247,31 @@ impl Endpointer {
             open.gap = open.gap.saturating_add(frame);
         }
         if open.gap < self.settings.end_silence && open.total < self.settings.max_utterance {
-            self.utterance = Some(open);
-            return None;
+            return self.go_on(open);
         }
+        let least = match self.answer_expected {
+            true => self.settings.short_answer.min(self.settings.min_speech),
+            false => self.settings.min_speech,
+        };
         self.utterance = None;
         self.evidence = Evidence::default();
         self.over_agent = Evidence::default();
         self.barged_in = false;
-        Some(if open.speech >= self.settings.min_speech {
+        Some(if open.speech >= least {
             EndpointEvent::SpeechEnded { speech: open.speech, silence: open.gap }
         } else {
             EndpointEvent::SpeechDiscarded { speech: open.speech }
         })
+    }
+
+    fn go_on(&mut self, mut open: Utterance) -> Option<EndpointEvent> {
+        let silence = (self.settings.end_silence / 2).max(self.settings.hangover);
+        let falters = open.gap >= silence && open.speech < self.settings.min_speech;
+        // One that has faltered resumes with voice, not by what is measured.
+        let changed = if open.faltered { open.gap.is_zero() } else { falters };
+        open.faltered ^= changed;
+        self.utterance = Some(open);
+        changed.then_some(if open.faltered { EndpointEvent::SpeechFaltered } else { EndpointEvent::SpeechResumed })
     }
 
     fn barge_in(&mut self) -> Option<EndpointEvent> {
@@ -287,7 +334,51 @@ mod tests {
         let mut endpointer = Endpointer::new(EndpointingSettings::default());
         feed(&mut endpointer, ms(160), true, false);
         let events = feed(&mut endpointer, ms(2_000), false, false);
-        assert_eq!(events, [(ms(800), EndpointEvent::SpeechDiscarded { speech: ms(360) })]);
+        assert_eq!(events[1..], [(ms(800), EndpointEvent::SpeechDiscarded { speech: ms(360) })]);
+    }
+
+    #[test]
+    fn a_very_short_word_is_an_utterance_where_an_answer_is_expected_and_a_click_is_not() {
+        let spoken = |voice, expected| {
+            let mut endpointer = Endpointer::new(EndpointingSettings::default());
+            feed(&mut endpointer, ms(voice), true, false);
+            // The agent falls silent only now.
+            endpointer.expect_answer(expected);
+            let ended = feed(&mut endpointer, ms(2_000), false, false).pop();
+            matches!(ended, Some((_, EndpointEvent::SpeechEnded { .. })))
+        };
+        for voice in [112, 144, 192, 288] {
+            assert!(spoken(voice, true), "{voice}");
+            assert!(!spoken(voice, false), "{voice}");
+        }
+        assert!(!spoken(48, true) && !spoken(80, true));
+    }
+
+    #[test]
+    fn an_expected_answer_never_needs_more_than_any_other() {
+        let settings = EndpointingSettings { min_speech: ms(250), short_answer: ms(900), ..Default::default() };
+        let mut endpointer = Endpointer::new(settings);
+        endpointer.expect_answer(true);
+        feed(&mut endpointer, ms(96), true, false);
+        let events = feed(&mut endpointer, ms(1_000), false, false);
+        assert!(matches!(events[..], [(_, EndpointEvent::SpeechEnded { .. })]), "{events:?}");
+    }
+
+    #[test]
+    fn something_short_falters_after_half_the_end_silence_and_resumes_with_the_next_word() {
+        let mut endpointer = Endpointer::new(EndpointingSettings::default());
+        feed(&mut endpointer, ms(96), true, false);
+        assert_eq!(feed(&mut endpointer, ms(640), false, false), [(ms(400), EndpointEvent::SpeechFaltered)]);
+        assert_eq!(feed(&mut endpointer, ms(96), true, false), [(ms(48), EndpointEvent::SpeechResumed)]);
+        assert_eq!(feed(&mut endpointer, ms(480), false, false).len(), 0, "what was said is long enough by now");
+    }
+
+    #[test]
+    fn an_utterance_that_is_long_enough_never_falters() {
+        let mut endpointer = Endpointer::new(EndpointingSettings::default());
+        feed(&mut endpointer, ms(400), true, false);
+        let events = feed(&mut endpointer, ms(1_000), false, false);
+        assert!(matches!(events[..], [(_, EndpointEvent::SpeechEnded { .. })]), "{events:?}");
     }
 
     #[test]
@@ -413,6 +504,7 @@ mod tests {
                         prop_assert!(!open && lookback <= settings.max_lookback());
                         open = true;
                     }
+                    Some(EndpointEvent::SpeechFaltered | EndpointEvent::SpeechResumed) => prop_assert!(open),
                     Some(EndpointEvent::BargeIn) => prop_assert!(open && audible && barge_in.is_some()),
                     Some(EndpointEvent::SpeechEnded { speech, .. }) => {
                         prop_assert!(open && speech >= settings.min_speech);

@@ -93,6 +93,10 @@ pub enum MediaEvent {
         /// When it was given up.
         at: Instant,
     },
+    /// What began as speech is short and has been followed by silence for some time: it will likely be discarded.
+    SpeechFaltered,
+    /// It goes on all the same.
+    SpeechResumed,
     /// The caller spoke over the agent long enough: the agent was faded out and its clips stand paused.
     BargeIn {
         /// When the fade began.
@@ -100,6 +104,8 @@ pub enum MediaEvent {
     },
     /// The caller finished speaking.
     Utterance(Utterance),
+    /// The newest of what the caller is saying, as asked for; it goes on.
+    Glimpse(Utterance),
     /// The first packet of a clip was sent.
     ClipStarted {
         /// Which clip.
@@ -185,6 +191,10 @@ pub(super) enum Instruction {
     Resume,
     /// Whether the caller's speech may stop the agent from now on.
     SetInterruptible(bool),
+    /// Hand over the newest of the utterance that goes on, if there is one.
+    Glimpse,
+    /// Whether the agent waits for an answer, which may be very short.
+    ExpectAnswer(bool),
     /// Throw all clips up to this one away, those too that are still on their way here; each that came is told as cut.
     Clear { through: ClipId },
     /// Send keys as telephone-events, RFC 4733.

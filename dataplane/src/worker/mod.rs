@@ -12,6 +12,7 @@ mod playout;
 mod quick_hash;
 mod recording;
 mod run;
+mod sent;
 mod socket;
 mod stream;
 mod utterance;
@@ -313,6 +314,16 @@ impl StreamHandle {
     /// barge-in told.
     pub fn set_interruptible(&self, interruptible: bool) {
         self.feeder.instruct(Instruction::SetInterruptible(interruptible));
+    }
+
+    /// Asks for the newest of the utterance that goes on; told as [`MediaEvent::Glimpse`], if there is one.
+    pub fn glimpse(&self) {
+        self.feeder.instruct(Instruction::Glimpse);
+    }
+
+    /// Says whether the agent waits for an answer; then less speech is enough for an utterance.
+    pub fn expect_answer(&self, expected: bool) {
+        self.feeder.instruct(Instruction::ExpectAnswer(expected));
     }
 
     /// Throws all clips up to `through` away, those too that were given but have not come yet; each that came is told

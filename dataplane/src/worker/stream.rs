@@ -12,16 +12,21 @@ use super::outbound::Outbound;
 use super::pacing::Pacing;
 use super::playout::{ClipChange, Gauge};
 use super::recording::Pairing;
+use super::sent::SentLevels;
 use super::socket::Outbox;
 use super::utterance::Capture;
-use crate::audio::VoiceDetector;
+use crate::audio::{VoiceDetector, VoiceFrame};
 use crate::metrics::WorkerCounters;
 use crate::rtp::rtcp::{Compound, NtpTime, Report, RtcpPacket, report_interval};
 use crate::turn::conversation::ClipId;
+use crate::turn::echo_guard::EchoGuard;
 use crate::turn::endpointing::{EndpointEvent, Endpointer};
 
 /// Length of a frame of the voice detector.
 const VOICE_FRAME: Duration = Duration::from_millis(16);
+
+/// How much of an utterance that goes on is handed over.
+const GLIMPSE: Duration = Duration::from_secs(5);
 
 /// What serving a stream did.
 pub(super) struct Served {
@@ -41,6 +46,9 @@ pub(super) struct Stream {
     due: Instant,
     voice: VoiceDetector,
     endpointer: Endpointer,
+    /// What may be the agent's own voice; `None` where that is not asked.
+    echo: Option<EchoGuard>,
+    sent: SentLevels,
     capture: Capture,
     speech_started: Instant,
     /// Whether the agent was heard while the latest frame was.
@@ -75,6 +83,8 @@ impl Stream {
             due: first,
             voice: VoiceDetector::new(spec.voice),
             endpointer: Endpointer::new(spec.endpointing.clone()),
+            echo: spec.endpointing.echo_guard.then(EchoGuard::new),
+            sent: SentLevels::new(spec.media.codec.audio_rate(), VOICE_FRAME),
             capture: Capture::new(spec.endpointing.max_lookback()),
             speech_started: now,
             agent_audible: false,
@@ -150,7 +160,19 @@ impl Stream {
                 }
             }
             Instruction::EndClip { clip } => self.outbound.playout.complete(clip),
-            Instruction::Resume => self.outbound.playout.resume(),
+            Instruction::Resume => {
+                self.outbound.playout.resume();
+                if let Some(echo) = &mut self.echo {
+                    echo.false_alarm();
+                }
+            }
+            Instruction::Glimpse => {
+                if let (Some(pcm), Some(speech)) = (self.capture.peek(GLIMPSE), self.endpointer.speech()) {
+                    let started = self.speech_started;
+                    self.tell(MediaEvent::Glimpse(Utterance { pcm, speech, started, ended: now }));
+                }
+            }
+            Instruction::ExpectAnswer(expected) => self.endpointer.expect_answer(expected),
             Instruction::SetInterruptible(interruptible) => self.interruptible = interruptible,
             Instruction::Clear { through } => {
                 self.came.clear();
@@ -220,6 +242,7 @@ impl Stream {
             inbound,
             voice,
             endpointer,
+            echo,
             capture,
             outbound,
             events,
@@ -230,9 +253,14 @@ impl Stream {
             ..
         } = self;
         capture.push(inbound.engine_frame());
+        let mut barged_in = false;
         // Keys are no speech, however loud.
         let (audible, key) = (*agent_audible, inbound.keys.is_key());
-        voice.push(inbound.engine_frame(), |frame| match endpointer.push(VOICE_FRAME, frame.voiced && !key, audible) {
+        let mut caller = |frame: VoiceFrame| {
+            let is_echo = echo.as_mut().is_some_and(|echo| echo.is_echo(frame.energy_dbfs));
+            frame.voiced && !is_echo && !key
+        };
+        voice.push(inbound.engine_frame(), |frame| match endpointer.push(VOICE_FRAME, caller(frame), audible) {
             None => {}
             Some(EndpointEvent::SpeechStarted { lookback }) => {
                 let pre_roll = spec.endpointing.pre_roll;
@@ -240,8 +268,11 @@ impl Stream {
                 capture.begin(lookback);
                 tell(events, MediaEvent::SpeechStarted { at: *speech_started });
             }
+            Some(EndpointEvent::SpeechFaltered) => tell(events, MediaEvent::SpeechFaltered),
+            Some(EndpointEvent::SpeechResumed) => tell(events, MediaEvent::SpeechResumed),
             Some(EndpointEvent::BargeIn) if !*interruptible => {}
             Some(EndpointEvent::BargeIn) => {
+                barged_in = true;
                 outbound.playout.pause();
                 tell(events, MediaEvent::BargeIn { at: now });
             }
@@ -255,6 +286,9 @@ impl Stream {
                 tell(events, MediaEvent::SpeechDiscarded { at: now });
             }
         });
+        if let Some(echo) = echo.as_mut().filter(|_| barged_in) {
+            echo.interrupted();
+        }
     }
 
     fn say(&mut self, now: Instant, outbox: &mut Outbox) -> Instant {
@@ -269,6 +303,9 @@ impl Stream {
             }
             tell(events, event);
         });
+        if let Some(guard) = &mut self.echo {
+            self.sent.push(self.outbound.frame(), |dbfs| guard.sent(dbfs));
+        }
         if let Some(pairing) = &mut self.pairing {
             pairing.said(self.outbound.frame());
             while let Some((caller, agent)) = pairing.next() {

@@ -44,6 +44,12 @@ impl Capture {
         self.idle.clear();
     }
 
+    /// The newest of what is being said, at most so much of it.
+    pub(super) fn peek(&self, most: Duration) -> Option<Vec<i16>> {
+        let spoken = self.spoken.as_ref()?;
+        Some(spoken[spoken.len().saturating_sub(SampleRate::Hz16000.samples(most))..].to_vec())
+    }
+
     /// The speech is over and was followed by `silence`, most of which is cut away.
     pub(super) fn finish(&mut self, silence: Duration) -> Vec<i16> {
         let surplus = SampleRate::Hz16000.samples(silence.saturating_sub(TAIL));
@@ -138,6 +144,18 @@ mod tests {
         assert_eq!(pcm.len(), 800 + 100 * 320 - 600 * 16);
         assert_eq!(numbers(&pcm)[..4], [(998, 160), (999, 320), (1_000, 320), (1_001, 320)]);
         assert_eq!(pcm.capacity(), pcm.len(), "no more memory goes to the backend than was said");
+    }
+
+    #[test]
+    fn what_is_being_said_can_be_looked_at_and_goes_on() {
+        let mut capture = Capture::new(ms(50));
+        frames(1..=10).for_each(|frame| capture.push(&frame));
+        assert_eq!(capture.peek(ms(1_000)), None);
+        capture.begin(ms(20));
+        frames(11..=13).for_each(|frame| capture.push(&frame));
+        let peeked = capture.peek(ms(40)).expect("somebody speaks");
+        assert_eq!(numbers(&peeked), [(12, 320), (13, 320)]);
+        assert_eq!(numbers(&capture.finish(Duration::ZERO)), [(10, 320), (11, 320), (12, 320), (13, 320)]);
     }
 
     #[test]

@@ -289,7 +289,7 @@ fn marks(html: &mut Html, axis: Axis, record: &CallRecord) {
         let y = MARKS_Y;
         let class = match mark.kind {
             MarkKind::BargeIn => "barge-in",
-            MarkKind::FalseAlarm => "false-alarm",
+            MarkKind::FalseAlarm | MarkKind::Backchannel => "false-alarm",
             MarkKind::Dtmf | MarkKind::DtmfSent => "dtmf",
             MarkKind::TakenOver | MarkKind::Apology | MarkKind::SilencePrompt | MarkKind::Transfer => "note",
             // These are seen as spans, or in the list only.
@@ -314,7 +314,7 @@ fn marks(html: &mut Html, axis: Axis, record: &CallRecord) {
                 ));
                 html.text(&keys).raw("</text></svg>")
             }
-            MarkKind::FalseAlarm => html.number(format_args!(
+            MarkKind::FalseAlarm | MarkKind::Backchannel => html.number(format_args!(
                 "<svg x=\"{x:.3}%\" y=\"{y}\" overflow=\"visible\"><path d=\"M0 1L6 7L0 13L-6 7Z\"/></svg>"
             )),
             _ => html.number(format_args!(

@@ -8,6 +8,7 @@ use std::{
 use super::{
     Conversation,
     event::{Action, Failure, Mark, Step, TurnId},
+    glimpse::Presence,
     settings::Interruptions,
     timers::Timer,
 };
@@ -23,8 +24,12 @@ const MAX_SAID_CHARS: usize = 2_000;
 #[derive(Debug, Default)]
 pub(super) struct Caller {
     pub(super) speaking: bool,
+    /// What they are saying is short so far, and silence has followed.
+    pub(super) faltering: bool,
     /// What they said, in order, while some of it is still being transcribed.
     pub(super) hearing: VecDeque<Utterance>,
+    /// Whether somebody does.
+    pub(super) presence: Presence,
     /// Keys that were pressed and may have more to follow.
     pub(super) keys: String,
     /// What they said, to be answered once it is known how much they heard of the last answer.
@@ -39,6 +44,8 @@ pub(super) struct Utterance {
     speech: Duration,
     ended_at: Instant,
     policy: Interruptions,
+    /// It was said over the agent, and not in answer to it.
+    over_agent: bool,
     text: Option<Result<String, Failure>>,
 }
 
@@ -73,7 +80,7 @@ impl Said {
 impl Conversation {
     pub(super) fn speech_started(&mut self, now: Instant) {
         if self.is_open_to_caller() {
-            self.caller.speaking = true;
+            (self.caller.speaking, self.caller.faltering) = (true, false);
             self.timers.set(Timer::Caller, now, self.settings.limits.utterance);
         }
     }
@@ -81,6 +88,7 @@ impl Conversation {
     pub(super) fn speech_discarded(&mut self) {
         self.caller.speaking = false;
         self.timers.clear(Timer::Caller);
+        self.forget_presence();
         self.nothing_said();
     }
 
@@ -97,11 +105,13 @@ impl Conversation {
     pub(super) fn utterance(&mut self, now: Instant, speech: Duration, ended_at: Instant) {
         self.caller.speaking = false;
         self.timers.clear(Timer::Caller);
+        self.forget_presence();
         if !self.is_open_to_caller() {
             return;
         }
         let policy = self.settings.interruptions;
-        let turn = self.hear(Utterance { turn: TurnId(0), speech, ended_at, policy, text: None });
+        let over_agent = self.is_over_agent(ended_at);
+        let turn = self.hear(Utterance { turn: TurnId(0), speech, ended_at, policy, over_agent, text: None });
         self.timers.set(Timer::Transcription, now, self.settings.limits.transcribe);
         self.actions.push_back(Action::Transcribe { turn });
     }
@@ -123,6 +133,9 @@ impl Conversation {
     }
 
     pub(super) fn transcribed(&mut self, now: Instant, turn: TurnId, result: Result<String, Failure>) {
+        if self.glimpsed(turn, &result) {
+            return;
+        }
         let waiting = self.caller.hearing.iter_mut().find(|heard| heard.turn == turn && heard.text.is_none());
         if let Some(utterance) = waiting {
             utterance.text = Some(result.map(|text| spoken_words(&text)));
@@ -162,7 +175,8 @@ impl Conversation {
         // Brackets are taken out of spoken words, so that nobody can speak keys.
         let text = Some(Ok(format!("[DTMF: {keys}]")));
         let policy = self.settings.dtmf_interruptions;
-        self.hear(Utterance { turn: TurnId(0), speech: Duration::ZERO, ended_at: now, policy, text });
+        let (speech, over_agent) = (Duration::ZERO, false);
+        self.hear(Utterance { turn: TurnId(0), speech, ended_at: now, policy, over_agent, text });
         self.settle_heard(now);
     }
 
@@ -174,7 +188,7 @@ impl Conversation {
         self.timers.clear(Timer::Transcription);
         let mut said: Option<Said> = None;
         let mut failure = None;
-        let mut sure = false;
+        let (mut sure, mut short, mut over_agent) = (false, true, true);
         let mut policy = Interruptions::Deferred;
         for heard in std::mem::take(&mut self.caller.hearing) {
             match heard.text {
@@ -182,6 +196,7 @@ impl Conversation {
                     if heard.policy == Interruptions::Allowed {
                         policy = Interruptions::Allowed;
                     }
+                    over_agent &= heard.over_agent;
                     let part = Said { turn: heard.turn, text, ended_at: Some(heard.ended_at) };
                     match &mut said {
                         Some(said) => said.append(part),
@@ -191,13 +206,15 @@ impl Conversation {
                 Some(Err(why)) => {
                     failure = Some(why);
                     sure |= heard.speech >= self.settings.sure_speech;
+                    short &= self.is_short(heard.speech);
                 }
                 Some(Ok(_)) | None => {}
             }
         }
         match (said, failure) {
+            (Some(said), _) if self.leaves_floor(&said, over_agent) => {}
             (Some(said), _) => self.caller_said(now, said, policy),
-            (None, Some(failure)) => self.not_understood(now, failure, sure),
+            (None, Some(failure)) => self.not_understood(now, failure, sure, short),
             (None, None) => {
                 self.mark(Mark::FalseAlarm);
                 self.resume_if_quiet();
@@ -207,6 +224,7 @@ impl Conversation {
 
     fn caller_said(&mut self, now: Instant, said: Said, policy: Interruptions) {
         self.silence_prompts = 0;
+        self.floor.taken();
         self.mark(Mark::CallerSaid { turn: said.turn, text: said.text.clone() });
         if let Some(next) = &mut self.caller.next {
             next.append(said);
@@ -233,10 +251,11 @@ impl Conversation {
         });
     }
 
-    fn not_understood(&mut self, now: Instant, failure: Failure, sure: bool) {
+    fn not_understood(&mut self, now: Instant, failure: Failure, sure: bool, short: bool) {
         let agent_is_at_it = self.paused.is_some() || self.reply.is_some() || !self.playout.is_idle();
-        if agent_is_at_it && !(sure && self.paused.is_some()) {
-            // The agent has something to say all the same: better than an apology in its midst.
+        if short || (agent_is_at_it && !(sure && self.paused.is_some())) {
+            // The agent has something to say all the same: better than an apology in its midst. And what is as short as
+            // a cough may have been one.
             self.mark(Mark::Failed { step: Step::Transcribe, failure });
             self.resume_if_quiet();
             return;
@@ -252,7 +271,7 @@ impl Conversation {
         }
     }
 
-    fn resume_if_quiet(&mut self) -> bool {
+    pub(super) fn resume_if_quiet(&mut self) -> bool {
         let resumes = self.paused.is_some() && self.caller.is_quiet() && !self.timers.is_held();
         if resumes {
             self.resume_playback();
@@ -260,7 +279,7 @@ impl Conversation {
         resumes
     }
 
-    fn resume_playback(&mut self) {
+    pub(super) fn resume_playback(&mut self) {
         if self.paused.take().is_some() {
             self.actions.push_back(Action::ResumePlayback);
         }
@@ -294,6 +313,7 @@ impl Conversation {
         for turn in self.caller.take_pending() {
             self.actions.push_back(Action::Cancel { turn });
         }
+        self.forget_presence();
         self.caller = Caller::default();
         for timer in [Timer::Caller, Timer::Dtmf, Timer::Transcription] {
             self.timers.clear(timer);

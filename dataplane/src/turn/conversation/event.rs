@@ -55,6 +55,10 @@ pub enum Input {
     SpeechStarted,
     /// What had begun was too short to be speech.
     SpeechDiscarded,
+    /// What has begun is short, and silence has followed it for some time: it will likely be discarded.
+    SpeechFaltered,
+    /// It goes on all the same.
+    SpeechResumed,
     /// The caller has finished speaking. Where [`Action::Transcribe`] follows, it means this utterance's audio; where
     /// it does not, the audio is to be dropped.
     Utterance {
@@ -168,6 +172,12 @@ pub enum Action {
         /// Its turn.
         turn: TurnId,
     },
+    /// Transcribe what came so far of the utterance that goes on, and let it go on; answer with [`Input::Transcribed`].
+    /// It is never cancelled: an answer that comes too late is ignored.
+    Glimpse {
+        /// A turn that will be none.
+        turn: TurnId,
+    },
     /// Ask the model; answer with [`Input::Reply`], [`Input::ReplyTool`] and at last [`Input::ReplyEnded`].
     Generate {
         /// Its turn.
@@ -267,6 +277,13 @@ pub enum Mark {
     Interrupted {
         /// The turn that it was answering.
         turn: Option<TurnId>,
+    },
+    /// The caller showed over the agent that they listen; the agent goes on. It is not in the history.
+    Backchannel {
+        /// The turn that would have been.
+        turn: TurnId,
+        /// The words.
+        text: String,
     },
     /// What seemed to be speech was none.
     FalseAlarm,

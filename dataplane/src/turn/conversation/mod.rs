@@ -27,15 +27,18 @@
 //! Where transcription fails, the length of the speech decides: from [`ConversationSettings::sure_speech`] on somebody
 //! has said something, and the agent stops and apologises; below, it goes on. Waiting for the words costs the caller
 //! nothing, since the agent is already quiet; and an utterance that turns out to be a lorry has not cost them an
-//! answer.
+//! answer. Nor has an "mm-hmm": see `floor`.
 //!
 //! # Words that belong together
 //!
 //! A caller who goes on speaking before anything of the answer was heard has not finished: their words are put together
-//! and answered once. Until they have finished, an answer that is ready waits.
+//! and answered once. Until they have finished, an answer that is ready waits; but not for something so short that it will
+//! hardly turn out to be a word, nor for something that goes on and on without any: see `glimpse`.
 
 mod caller;
 mod event;
+mod floor;
+mod glimpse;
 mod playout;
 mod reply;
 mod settings;
@@ -51,6 +54,8 @@ use std::{
 
 use self::{
     caller::Caller,
+    floor::Floor,
+    glimpse::Presence,
     playout::{Playout, Voice},
     reply::Reply,
     timers::{Timer, Timers},
@@ -85,6 +90,7 @@ pub struct Conversation {
     watched: Option<(ClipId, bool)>,
     reply: Option<Reply>,
     caller: Caller,
+    floor: Floor,
     closing: Option<Closing>,
     last_turn: u32,
     failures: u32,
@@ -129,6 +135,7 @@ impl Conversation {
             watched: None,
             reply: None,
             caller: Caller::default(),
+            floor: Floor::default(),
             closing: None,
             last_turn: 0,
             failures: 0,
@@ -144,8 +151,13 @@ impl Conversation {
         }
         match input {
             Input::Answered => self.answered(now),
-            Input::SpeechStarted => self.speech_started(now),
+            Input::SpeechStarted => {
+                self.forget_presence();
+                self.speech_started(now);
+            }
             Input::SpeechDiscarded => self.speech_discarded(),
+            Input::SpeechFaltered => self.speech_faltered(),
+            Input::SpeechResumed => self.speech_resumed(),
             Input::Utterance { speech, ended_at } => self.utterance(now, speech, ended_at),
             Input::BargeIn => self.barge_in(now),
             Input::Transcribed { turn, result } => self.transcribed(now, turn, result),
@@ -155,8 +167,11 @@ impl Conversation {
             Input::ReplyTakenBack { turn } => self.reply_taken_back(turn),
             Input::ReplyRefused { turn, reason } => self.reply_refused(now, turn, reason),
             Input::ReplyEnded { turn, result } => self.reply_ended(now, turn, result),
-            Input::ClipStarted { clip } => self.clip_started(now, clip),
-            Input::ClipEnded { clip } => self.unsaved |= self.playout.ended(clip).is_some(),
+            Input::ClipStarted { clip } => {
+                self.agent_begins(now);
+                self.clip_started(now, clip);
+            }
+            Input::ClipEnded { clip } => self.clip_ended(now, clip),
             Input::ClipCut { clip, heard } => self.playout.cut(clip, heard),
             Input::ClipFailed { clip, failure } => self.clip_failed(now, clip, failure),
             Input::Dtmf { digit } => self.key_pressed(now, digit),
@@ -237,7 +252,9 @@ impl Conversation {
 
     /// May the caller stop the agent by speaking? Where not, barge-in should not even pause it.
     pub fn interruptible(&self) -> bool {
-        self.is_open_to_caller() && self.settings.interruptions == Interruptions::Allowed
+        self.is_open_to_caller()
+            && self.settings.interruptions == Interruptions::Allowed
+            && self.caller.presence != Presence::Nobody
     }
 
     /// What has been said.
@@ -329,6 +346,7 @@ impl Conversation {
             return;
         }
         self.watch_playout(now);
+        self.watch_presence(now);
         self.watch_silence(now);
         if std::mem::take(&mut self.unsaved) {
             self.save(now);
@@ -356,7 +374,7 @@ impl Conversation {
         self.paused.is_some()
             || self.timers.is_held()
             || self.stage == Stage::Transferring
-            || (answer_next && !self.playout.has_been_heard() && !self.caller.is_quiet())
+            || (answer_next && !self.playout.has_been_heard() && self.caller_holds_floor())
     }
 
     /// Everything that there was to say has been said.
@@ -430,6 +448,7 @@ impl Conversation {
         match timer {
             Timer::Answer => self.end(now, EndReason::NotAnswered, true),
             Timer::Caller => self.speech_discarded(),
+            Timer::Glimpse => self.ask_who_speaks(),
             Timer::Dtmf => self.keys_complete(now),
             Timer::Transcription => self.transcription_overdue(now),
             Timer::Generation | Timer::GenerationAll => self.generation_overdue(now),
@@ -480,6 +499,7 @@ impl Conversation {
             self.timers.hold(now);
             self.caller.speaking = false;
             self.timers.clear(Timer::Caller);
+            self.forget_presence();
             self.mark(Mark::OnHold { held: true });
         }
     }

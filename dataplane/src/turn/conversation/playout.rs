@@ -13,6 +13,8 @@ use crate::turn::{
 pub(super) const MAX_OUT: usize = 4;
 /// Characters spoken in a second, for guessing how much was heard where nobody says.
 const CHARS_PER_SECOND: f32 = 14.0;
+/// Characters that may follow a question and leave it one to be answered.
+const MAX_AFTER_QUESTION: usize = 40;
 
 /// Whose words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,6 +273,24 @@ impl Playout {
         words
     }
 
+    /// Is this clip a question?
+    pub(super) fn asks(&self, id: ClipId) -> bool {
+        self.out.iter().any(|clip| clip.id == id && asks(&clip.text))
+    }
+
+    /// Is the last that there is to say a question, and is it being said?
+    pub(super) fn asks_last(&self) -> bool {
+        let last = self.out.front().filter(|_| self.out.len() == 1 && self.waiting.is_empty());
+        last.is_some_and(|clip| clip.started.is_some() && asks(&clip.text))
+    }
+
+    /// How much of the question that is being said was heard by `stopped`, as a guess from 0 to 1; `None` where none is
+    /// being said.
+    pub(super) fn asked_share(&self, stopped: Instant) -> Option<f32> {
+        let clip = self.out.front().filter(|clip| clip.started.is_some() && asks(&clip.text))?;
+        Some(guess_heard(clip, stopped))
+    }
+
     /// The clip that is being played, or comes next, and whether it has started.
     pub(super) fn head(&self) -> Option<(ClipId, bool)> {
         self.out.front().map(|clip| (clip.id, clip.started.is_some()))
@@ -312,6 +332,11 @@ impl Playout {
     pub(super) fn sizes(&self) -> [usize; 3] {
         [self.waiting.len(), self.out.len(), self.cutting.len()]
     }
+}
+
+/// Does a text end with a question, or soon after one ("Shall I book it? Please say yes or no.")?
+fn asks(text: &str) -> bool {
+    text.rsplit_once(['?', '？', '؟']).is_some_and(|(_, rest)| rest.chars().count() <= MAX_AFTER_QUESTION)
 }
 
 fn guess_heard(clip: &Clip, stopped: Instant) -> f32 {

@@ -1,9 +1,12 @@
 //! What a conversation is told at its start: phrases, thresholds, deadlines. Plain values with sensible defaults; where
 //! they come from is somebody else's concern.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::turn::{sentence::SplitSettings, tool::Transfers};
+use crate::turn::backchannel::Backchannels;
+use crate::turn::sentence::SplitSettings;
+use crate::turn::tool::Transfers;
 
 /// What happens when the caller speaks, or presses a key, while the agent speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,14 @@ pub struct ConversationSettings {
 
     /// Speech over the agent. Default [`Interruptions::Allowed`].
     pub interruptions: Interruptions,
+    /// Words over the agent that do not interrupt it. Default: those of [`Backchannels::default`].
+    pub backchannels: Arc<Backchannels>,
+    /// What is shorter is heard only where a short answer is expected, and not apologised for when it could not be
+    /// transcribed. Default 500 ms, as of the endpointing.
+    pub min_speech: Duration,
+    /// Speech that goes on for so long while an answer is ready, or the agent is paused for it, is transcribed as far as
+    /// it has come. Zero: it is not. Default 2.5 s.
+    pub glimpse_after: Duration,
     /// Keys pressed over the agent. Default [`Interruptions::Allowed`].
     pub dtmf_interruptions: Interruptions,
     /// Speech over the agent at least this long is an interruption even when it could not be transcribed. Default 1 s.
@@ -111,6 +122,9 @@ impl Default for ConversationSettings {
             transfers: Transfers::default(),
             takeover_phrase: None,
             interruptions: Interruptions::Allowed,
+            backchannels: Arc::new(Backchannels::default()),
+            min_speech: Duration::from_millis(500),
+            glimpse_after: Duration::from_millis(2_500),
             dtmf_interruptions: Interruptions::Allowed,
             sure_speech: Duration::from_secs(1),
             dtmf_gap: Duration::from_secs(2),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 pub(super) enum Timer {
     Answer,
     Caller,
+    Glimpse,
     Dtmf,
     Transcription,
     Generation,
@@ -19,9 +20,10 @@ pub(super) enum Timer {
     MaxDuration,
 }
 
-const ALL: [Timer; 12] = [
+const ALL: [Timer; 13] = [
     Timer::Answer,
     Timer::Caller,
+    Timer::Glimpse,
     Timer::Dtmf,
     Timer::Transcription,
     Timer::Generation,

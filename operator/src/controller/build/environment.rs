@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use serde_json::Value;
 use sofia_crds::spec::{
-    BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, InbandDtmf, LogLevel, OpenAiBackend, PromptRole, RecordAudio, Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat, Switch, Thoughts, TranscriptCheck, TranscriptFormat, TransferDestinations,
+    Backchannels, BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, EchoGuard, InbandDtmf, LogLevel, OpenAiBackend, PromptRole, RecordAudio, Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat, Switch, Thoughts, TranscriptCheck, TranscriptFormat, TransferDestinations,
 };
 
 use super::{BuildError, metadata::Context, names};
@@ -214,7 +214,9 @@ impl Environment {
                 TranscriptCheck::None => "none",
             },
         );
+        self.set("SHORT_ANSWER_MS", conversation.endpointing.short_answer_milliseconds);
         self.set("END_SILENCE_MS", conversation.endpointing.end_silence_milliseconds);
+        self.set("SPEECH_CHECK_MS", conversation.endpointing.speech_check_milliseconds);
         self.set(
             "BARGE_IN",
             match conversation.barge_in.mode {
@@ -223,6 +225,24 @@ impl Environment {
             },
         );
         self.set("BARGE_IN_MS", conversation.barge_in.speech_milliseconds);
+        self.set("BARGE_IN_WORDS", conversation.barge_in.min_words);
+        self.set(
+            "BACKCHANNELS",
+            match conversation.barge_in.backchannels {
+                Backchannels::Ignore => "ignore",
+                Backchannels::Interrupt => "interrupt",
+            },
+        );
+        if !conversation.barge_in.backchannel_words.is_empty() {
+            self.set("BACKCHANNEL_WORDS", conversation.barge_in.backchannel_words.join(","));
+        }
+        self.set(
+            "ECHO_GUARD",
+            match conversation.barge_in.echo_guard {
+                EchoGuard::Enabled => "enabled",
+                EchoGuard::Disabled => "disabled",
+            },
+        );
         let silence = &conversation.silence;
         self.sentence("SILENCE_PROMPT", silence.prompt.as_deref());
         self.set(

@@ -2,6 +2,7 @@
 
 mod dialogue;
 mod failure;
+mod floor;
 mod interruption;
 mod limits;
 mod random;
@@ -9,6 +10,7 @@ mod takeover;
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 

@@ -178,6 +178,7 @@ impl Run {
                     prop_assert_eq!(ToolCall::Transfer { destination }.validate(), Ok(()));
                 }
                 Action::SendDtmf { digits } => prop_assert_eq!(ToolCall::SendDtmf { digits }.validate(), Ok(())),
+                Action::Glimpse { turn } => self.last_turn = turn.0,
                 Action::Cancel { .. } | Action::Mark(_) => {}
             }
         }

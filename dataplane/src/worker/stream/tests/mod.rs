@@ -2,8 +2,10 @@
 //! number here; nothing sleeps.
 
 mod dialogue;
+mod echo;
 mod network;
 mod pacing;
+mod turns;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use sofia_crds::{VoiceTrunkSpec, validate::validate};
 use super::{Fixture, repository_file};
 
 /// Words that enumerations may have in place of the one that is there.
-const WORDS: [&str; 23] = [
+const WORDS: [&str; 24] = [
     "Tcp",
     "Disabled",
     "Enabled",
@@ -21,6 +21,7 @@ const WORDS: [&str; 23] = [
     "Marks",
     "Aggressive",
     "Ignore",
+    "Interrupt",
     "Included",
     "Manual",
     "ClusterIP",
