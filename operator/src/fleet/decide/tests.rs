@@ -41,7 +41,7 @@ fn there_are_never_more_pods_than_the_greatest_number() {
         wish: Wish::Sessions { min: 1, max: 3, target: 1, buffer: 100_000 },
         ..fleet(vec![pod("a", 100), draining("b", 5)])
     };
-    assert_eq!(decided(&view), Decision { replicas: 4, serving: 3, ..Decision::default() });
+    assert_eq!(decided(&view), Decision { replicas: 4, serving: 3, crowded: true, ..Decision::default() });
 }
 
 #[test]

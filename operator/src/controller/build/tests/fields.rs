@@ -8,7 +8,7 @@ use sofia_crds::{VoiceTrunkSpec, validate::validate};
 use super::{Fixture, repository_file};
 
 /// Words that enumerations may have in place of the one that is there.
-const WORDS: [&str; 24] = [
+const WORDS: &[&str] = &[
     "Tcp",
     "Disabled",
     "Enabled",
@@ -33,10 +33,11 @@ const WORDS: [&str; 24] = [
     "192.0.2.0/25",
     "https://other.example.com/v1",
     "900m",
+    "WhenIdle",
 ];
 
 /// What nothing is built from, and who reads it instead.
-const READ_ELSEWHERE: [&str; 6] = [
+const READ_ELSEWHERE: [&str; 7] = [
     // Whoever looks up the password, which changes an object when it is another one.
     "/freeSwitch/gateways/0/passwordSecretRef/name",
     "/freeSwitch/gateways/0/passwordSecretRef/key",
@@ -45,6 +46,8 @@ const READ_ELSEWHERE: [&str; 6] = [
     "/scaling/bufferSessions",
     // Only in the mode in which it is not read.
     "/scaling/mode",
+    // The marks on FreeSWITCH's pods.
+    "/freeSwitch/nodeRemoval",
     // The status.
     "/externalFreeSwitch/entryPointAddress",
 ];
