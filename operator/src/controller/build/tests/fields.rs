@@ -76,7 +76,7 @@ fn others(value: &Value) -> Vec<Value> {
             Some(number) => vec![json!(number + 60), json!(number - 60), json!(8000)],
             None => vec![json!(0.5)],
         },
-        Value::String(text) => WORDS.into_iter().map(Value::from).chain([json!(format!("{text}0"))]).collect(),
+        Value::String(text) => WORDS.iter().copied().map(Value::from).chain([json!(format!("{text}0"))]).collect(),
         _ => Vec::new(),
     }
 }
