@@ -11,7 +11,7 @@ fn the_demo_configuration_reads() {
     let config = demo();
     let agent = config.profile("agent").unwrap();
     assert!(agent.bypass_media && !agent.session_timers && agent.soft_timer);
-    assert_eq!(agent.outbound_codecs[0].name, "G722");
+    assert_eq!(agent.outbound_codecs[0].name, "L16");
     assert!(config.profile_at(agent.sip_ip, agent.sip_port).is_some());
     assert!(!config.dialplan.extensions("edge").is_empty() && !config.dialplan.extensions("agent").is_empty());
     assert!(config.dialplan.extensions("nowhere").is_empty());
