@@ -204,7 +204,7 @@ async fn music_on_hold_is_not_for_the_pod() {
     for (left_out, plays) in [("", false), (r#"<action application="set" data="hold_music=silence"/>"#, true)] {
         let pod = pod().await;
         let switch = switch(&pod, left_out);
-        switch.api(&format!("global_setvar hold_music={MUSIC}"));
+        assert!(switch.api(&format!("global_setvar hold_music={MUSIC}")).starts_with("+OK"));
         let call = switch.dial(CallPlan::new("1").codecs("PCMU"));
         call.answered(SOON).await.unwrap();
         call.hold();

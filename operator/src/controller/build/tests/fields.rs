@@ -34,6 +34,8 @@ const WORDS: &[&str] = &[
     "https://other.example.com/v1",
     "900m",
     "WhenIdle",
+    "Accepted",
+    "Refused",
 ];
 
 /// What nothing is built from, and who reads it instead.
