@@ -1,6 +1,7 @@
 //! `bench`: measures the parts beside others' parts and the whole process under load, and prints one table of goals. It tells,
 //! and fails at nothing but at being unable to measure: no figure makes its exit status.
 
+mod ears;
 mod kernels;
 mod machine;
 mod peers;
@@ -20,9 +21,11 @@ use clap::{Parser, ValueEnum};
 enum Part {
     /// Each part of the packet path, beside others.
     Kernels,
+    /// Turns in noise, babble, music and tones, beside others' voice activity detectors.
+    Ears,
     /// The data plane's process, with calls that talk.
     Whole,
-    /// Both.
+    /// All of these.
     All,
     /// Nothing else: a long run at a load that is to be held for good, with a verdict.
     Soak,
@@ -81,12 +84,15 @@ fn main() -> Result<ExitCode> {
     report.circumstances.push(format!("{date}{machine}"));
     report.circumstances.push(format!("load average of the machine at the start: {}", machine::load_average()));
     let started = std::time::Instant::now();
-    if arguments.part != Part::Whole {
+    if matches!(arguments.part, Part::Kernels | Part::All) {
         let effort = Duration::from_millis(if arguments.quick { 150 } else { 400 });
         let mut stopwatch = timing::Stopwatch::new(arguments.out.join("criterion"), effort);
         kernels::measure(&mut report, &mut stopwatch)?;
     }
-    if arguments.part != Part::Kernels {
+    if matches!(arguments.part, Part::Ears | Part::All) {
+        ears::measure(&mut report, if arguments.quick { 12 } else { 48 })?;
+    }
+    if matches!(arguments.part, Part::Whole | Part::All) {
         if own == others {
             report.circumstances.push("one core only: the load and the data plane share it, so both are slower".into());
         }

@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::table::Report;
 use crate::timing::Stopwatch;
 
-pub(crate) use sound::voice_file;
+pub(crate) use sound::{at as at_rate, over_the_line_8k, recordings, voice_file};
 
 /// Microseconds a 20 ms frame as percent of a core.
 fn percent_of_core(us: f64) -> f64 {

@@ -22,13 +22,14 @@ pub(crate) fn voice_file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../voices").join(format!("{name}.wav"))
 }
 
+/// Each recorded caller, 16 kHz.
+pub(crate) fn recordings() -> Result<Vec<Vec<f32>>> {
+    VOICES.into_iter().map(recording).collect()
+}
+
 /// All recorded callers one after the other, 16 kHz.
 pub(super) fn speech() -> Result<Vec<f32>> {
-    let mut all = Vec::new();
-    for name in VOICES {
-        all.extend(recording(name)?);
-    }
-    Ok(all)
+    Ok(recordings()?.concat())
 }
 
 /// The recorded callers with a second of silence before each, 16 kHz.
@@ -50,7 +51,7 @@ fn recording(name: &str) -> Result<Vec<f32>> {
 }
 
 /// At another rate, as a call would have it.
-pub(super) fn at(rate: SampleRate, audio_16k: &[f32]) -> Vec<f32> {
+pub(crate) fn at(rate: SampleRate, audio_16k: &[f32]) -> Vec<f32> {
     let mut out = Vec::new();
     Resampler::new(SampleRate::Hz16000, rate).process(audio_16k, &mut out);
     out
@@ -58,8 +59,13 @@ pub(super) fn at(rate: SampleRate, audio_16k: &[f32]) -> Vec<f32> {
 
 /// As it comes over a telephone line: through PCMU and back to 16 kHz.
 pub(super) fn over_the_line(audio_16k: &[f32]) -> Vec<f32> {
+    over_the_line_8k(&at(SampleRate::Hz8000, audio_16k))
+}
+
+/// The same, of what is at 8 kHz already.
+pub(crate) fn over_the_line_8k(audio_8k: &[f32]) -> Vec<f32> {
     let (mut payload, mut heard, mut out) = (Vec::new(), Vec::new(), Vec::new());
-    Encoder::new(Codec::Pcmu).encode(&at(SampleRate::Hz8000, audio_16k), &mut payload);
+    Encoder::new(Codec::Pcmu).encode(audio_8k, &mut payload);
     Decoder::new(Codec::Pcmu).decode(&payload, &mut heard);
     Resampler::new(SampleRate::Hz8000, SampleRate::Hz16000).process(&heard, &mut out);
     out
