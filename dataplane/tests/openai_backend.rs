@@ -14,7 +14,9 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use sofia_dataplane::audio::{SampleRate, wav};
-use sofia_dataplane::backend::openai::{EndpointSettings, HttpSettings, SpeechFormat, Thoughts, TranscriptFormat};
+use sofia_dataplane::backend::openai::{
+    EndpointSettings, HttpSettings, SpeechFormat, Thoughts, ToolUse, TranscriptFormat,
+};
 use sofia_dataplane::backend::resilience::{CircuitState, NoObserver};
 use sofia_dataplane::backend::{
     BackendError, BackendErrorKind, OpenAiBackend, OpenAiSettings, ReplyPart, ResilienceSettings, Resilient,

@@ -18,12 +18,19 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 pub use backends::{BackendKind, Backends, CircuitBreaker, MockBackend, RetryPolicy};
-pub use conversation::{Backchannels, BargeIn, BargeInMode, Conversation, EchoGuard, Endpointing, Silence, SilenceMode, TranscriptCheck, TransferDestinations};
+pub use conversation::{
+    Backchannels, BargeIn, BargeInMode, Conversation, EchoGuard, Endpointing, Silence, SilenceMode, TranscriptCheck,
+    TransferDestinations,
+};
 pub use data_plane::{CallerNumbers, Codec, DataPlane, InbandDtmf, LogLevel};
-pub use freeswitch::{Acceptance, EslService, EslServiceType, ExternalFreeSwitch, FreeSwitch, InfoKeys, Interop, NodeRemoval, Srtp};
+pub use freeswitch::{
+    Acceptance, EslService, EslServiceType, ExternalFreeSwitch, FreeSwitch, InfoKeys, Interop, NodeRemoval, Srtp,
+};
 pub use gateway::{Gateway, GatewayTransport, Registration};
 pub use network::{Network, NetworkType, RtpPortRange};
-pub use open_ai::{Generation, OpenAiBackend, PromptRole, Speech, SpeechFormat, Thoughts, TranscriptFormat, Transcription};
+pub use open_ai::{
+    Generation, OpenAiBackend, PromptRole, Speech, SpeechFormat, Thoughts, TranscriptFormat, Transcription,
+};
 pub use pod::{SecretKeyRef, SecretRef};
 pub use scaling::{Scaling, ScalingMode};
 pub use sessions::{Drain, RecordAudio, Records, Sessions};

@@ -82,9 +82,7 @@ impl Requests {
         let backend = Arc::clone(&self.backend);
         let answers = self.answers.clone();
         self.spawn(turn, async move {
-            let result = isolated(backend.transcribe(&utterance.pcm, SampleRate::Hz16000)).await;
-            let sound = Sound { voiced: voicing::voiced(&utterance.pcm) };
-            let _ = answers.send(Answer::Transcribed { turn, sound, result }).await;
+            let _ = answers.send(transcribed(&*backend, turn, &utterance).await).await;
         });
     }
 
@@ -94,8 +92,7 @@ impl Requests {
         let (backend, answers, token) = (Arc::clone(&self.backend), self.answers.clone(), self.call.child_token());
         tokio::spawn(async move {
             let request = async {
-                let result = isolated(backend.transcribe(&utterance.pcm, SampleRate::Hz16000)).await;
-                let _ = answers.send(Answer::Transcribed { turn, result }).await;
+                let _ = answers.send(transcribed(&*backend, turn, &utterance).await).await;
             };
             token.run_until_cancelled(request).await
         });
@@ -146,6 +143,11 @@ impl Requests {
         let token = self.turns.entry(turn).or_insert_with(|| self.call.child_token()).clone();
         tokio::spawn(async move { token.run_until_cancelled(request).await });
     }
+}
+
+async fn transcribed(backend: &dyn VoiceBackend, turn: TurnId, utterance: &Utterance) -> Answer {
+    let result = isolated(backend.transcribe(&utterance.pcm, SampleRate::Hz16000)).await;
+    Answer::Transcribed { turn, sound: Sound { voiced: voicing::voiced(&utterance.pcm) }, result }
 }
 
 /// Runs a backend's work so that a panic in it becomes an error of the request: the caller hears an apology, not silence.

@@ -26,7 +26,8 @@ pub use error::{SettingsError, SettingsErrors};
 use reader::{PREFIX, Reader};
 pub use table::{VARIABLES, Values, Variable, markdown_table};
 pub use types::{
-    BackendKind, CallLimits, CodecName, Endpoint, Environment, PromptRole, RetryKind, SpeechFormat, TranscriptionLanguage,
+    BackendKind, CallLimits, CodecName, Endpoint, Environment, PromptRole, RetryKind, SpeechFormat,
+    TranscriptionLanguage,
 };
 
 /// Most media workers: more cores than that share the work of no pod.

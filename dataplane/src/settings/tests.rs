@@ -413,15 +413,15 @@ fn transcripts_are_checked_in_full_and_asked_for_in_the_form_that_tells_most() {
 #[test]
 fn words_that_do_not_interrupt_can_be_added_or_made_to() {
     let settings = read(&[
-        ("SOFIA_PHONE_BACKCHANNEL_WORDS", "gell, weiter so"),
-        ("SOFIA_PHONE_BARGE_IN_WORDS", "2"),
-        ("SOFIA_PHONE_ECHO_GUARD", "disabled"),
-        ("SOFIA_PHONE_SHORT_ANSWER_MS", "250"),
+        ("BACKCHANNEL_WORDS", "gell, weiter so"),
+        ("BARGE_IN_WORDS", "2"),
+        ("ECHO_GUARD", "disabled"),
+        ("SHORT_ANSWER_MS", "250"),
     ])
     .expect("all of it is fine");
     assert_eq!(settings.backchannels.as_deref(), Some("gell, weiter so"));
     assert_eq!((settings.barge_in_words, settings.echo_guard), (2, false));
     assert_eq!(settings.short_answer, Duration::from_millis(250));
-    let settings = read(&[("SOFIA_PHONE_BACKCHANNELS", "interrupt")]).expect("that too");
+    let settings = read(&[("BACKCHANNELS", "interrupt")]).expect("that too");
     assert_eq!(settings.backchannels, None);
 }

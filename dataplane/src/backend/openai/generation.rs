@@ -179,9 +179,6 @@ fn request(model: &str, conversation: &Conversation, form: Form, transfers: Tran
     body
 }
 
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

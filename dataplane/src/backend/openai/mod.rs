@@ -240,7 +240,8 @@ impl OpenAiBackend {
 /// # Errors
 /// As the reply's stream would end with one; what came before is lost.
 pub fn read_recorded<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<ReplyPart>, BackendError> {
-    let mut completion = Completion::new(Reading { tools: generation::tools(Transfers::default()), habit: Habit::Unknown });
+    let mut completion =
+        Completion::new(Reading { tools: generation::tools(Transfers::default()), habit: Habit::Unknown });
     pieces.into_iter().try_for_each(|piece| completion.push(piece))?;
     completion.finish()?;
     Ok(std::iter::from_fn(|| completion.pop()).collect())

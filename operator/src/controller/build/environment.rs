@@ -8,7 +8,9 @@ use k8s_openapi::api::core::v1::{
 };
 use serde_json::Value;
 use sofia_crds::spec::{
-    Backchannels, BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, EchoGuard, InbandDtmf, LogLevel, OpenAiBackend, PromptRole, RecordAudio, Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat, Switch, Thoughts, TranscriptCheck, TranscriptFormat, TransferDestinations,
+    Backchannels, BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, EchoGuard, InbandDtmf,
+    LogLevel, OpenAiBackend, PromptRole, RecordAudio, Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat,
+    Switch, Thoughts, TranscriptCheck, TranscriptFormat, TransferDestinations,
 };
 
 use super::{BuildError, metadata::Context, names};

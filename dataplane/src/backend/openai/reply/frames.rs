@@ -49,6 +49,11 @@ impl Frames {
         }
     }
 
+    /// Whether what came is neither events nor JSON, as far as it can be told: a page, a line of text.
+    pub(super) fn is_something_else(&self) -> bool {
+        matches!(self, Self::Events(parser) if !parser.is_one())
+    }
+
     /// The body has ended: delivers what nothing closed.
     pub(super) fn finish(&mut self, mut on_event: impl FnMut(&str, &str)) -> Result<(), TooLong> {
         match self {

@@ -144,6 +144,9 @@ impl Completion {
         if self.done {
             return Ok(());
         }
+        if self.frames.is_something_else() {
+            return Err(BackendError::invalid("expected events or JSON, came neither"));
+        }
         if !self.finished && !self.whole {
             return Err(BackendError::unavailable("expected the reply's end, came the stream's"));
         }

@@ -23,12 +23,23 @@ pub(in super::super) struct SseParser {
     /// The last byte was a carriage return; a line feed right behind it belongs to the same line end.
     after_cr: bool,
     after_first_line: bool,
+    /// A line has come that an event stream has.
+    is_one: bool,
 }
 
 impl SseParser {
+    /// Whether any of what came belongs to an event stream, be it a comment.
+    pub(super) fn is_one(&self) -> bool {
+        self.is_one
+    }
+
     /// Takes the next bytes and calls `on_event` with name and data of each event that they complete. The name is empty
     /// where the event has none.
-    pub(in super::super) fn push(&mut self, mut bytes: &[u8], mut on_event: impl FnMut(&str, &str)) -> Result<(), TooLong> {
+    pub(in super::super) fn push(
+        &mut self,
+        mut bytes: &[u8],
+        mut on_event: impl FnMut(&str, &str),
+    ) -> Result<(), TooLong> {
         if self.after_cr && !bytes.is_empty() {
             bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
             self.after_cr = false;
@@ -80,6 +91,7 @@ impl SseParser {
             None => (&self.line[..], &[][..]),
         };
         let value = value.strip_prefix(b" ").unwrap_or(value);
+        self.is_one |= matches!(field, b"" | b"data" | b"event" | b"id" | b"retry");
         match field {
             b"data" => {
                 let (data, name) = (&mut self.data, &self.name);

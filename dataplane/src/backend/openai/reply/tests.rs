@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::turn::tool::ToolError;
 
 /// The telephone's tools, offered by a server of which it is known that it does not think aloud.
 fn reading() -> Reading {
@@ -81,12 +82,12 @@ fn arguments_may_be_an_object_or_missing() {
 }
 
 #[test]
-fn a_wrong_tool_call_is_passed_over_unless_it_is_all_there_is() {
+fn a_wrong_tool_call_is_told_and_not_done() {
     let wrong = tool(json!(0), json!("a"), json!("launch"), json!("{}"));
+    let refused = ReplyPart::Refused(RefusedCall::new("launch", "{}", ToolError::UnknownTool));
     let parts = reply(&[stream(&[json!({ "content": "Sure." }), wrong.clone()]).as_bytes()]).unwrap();
-    assert_eq!(parts, [ReplyPart::Text("Sure.".to_owned())]);
-    let error = reply(&[stream(&[wrong]).as_bytes()]).unwrap_err();
-    assert_eq!(error.kind(), BackendErrorKind::Invalid);
+    assert_eq!(parts, [ReplyPart::Text("Sure.".to_owned()), refused.clone()]);
+    assert_eq!(reply(&[stream(&[wrong]).as_bytes()]).unwrap(), [refused]);
 }
 
 #[test]
@@ -112,6 +113,17 @@ fn garbage_is_invalid_and_not_quoted() {
         let error = reply(&[format!("data: {data}\n\n").as_bytes()]).unwrap_err();
         assert_eq!(error.kind(), BackendErrorKind::Invalid, "{data}");
         assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn a_body_that_is_no_reply_at_all_is_invalid_and_one_that_breaks_off_is_not() {
+    for body in ["\"an answer of another kind\"", "busy", "error: out of memory\n", "<html><body>Hello</body></html>\n"]
+    {
+        assert_eq!(reply(&[body.as_bytes()]).unwrap_err().kind(), BackendErrorKind::Invalid, "{body}");
+    }
+    for body in [": working\n\n", "data: {}\n\n", "event: ping\n\n", ""] {
+        assert_eq!(reply(&[body.as_bytes()]).unwrap_err().kind(), BackendErrorKind::Unavailable, "{body}");
     }
 }
 
@@ -146,6 +158,8 @@ fn read_with(habit: Habit, pieces: &[&[u8]]) -> Result<(String, Vec<ToolCall>), 
         match part {
             ReplyPart::Text(text) => words.push_str(&text),
             ReplyPart::Tool(call) => calls.push(call),
+            // Neither said nor done: what becomes of it is for the asker to say.
+            ReplyPart::Refused(_) => {}
             other => panic!("{other:?}"),
         }
     }

@@ -9,6 +9,9 @@ use super::{Fixture, repository_file};
 
 /// Words that enumerations may have in place of the one that is there.
 const WORDS: &[&str] = &[
+    "Developer",
+    "Marked",
+    "Addresses",
     "Tcp",
     "Disabled",
     "Enabled",
