@@ -79,9 +79,9 @@ async fn a_cough_over_the_agent_pauses_it_and_then_it_says_all_it_had_to_say() {
     assert!(kinds.contains(&MarkKind::BargeIn) && kinds.contains(&MarkKind::FalseAlarm), "{kinds:?}");
 }
 
-/// The loudest 120 ms of somebody's speech: too short for a word, long enough to be taken for the beginning of one.
+/// The loudest 220 ms of somebody's speech: too short for a word, long enough to be taken for the beginning of one.
 fn cough() -> Clip {
-    const LENGTH: usize = 16 * 120;
+    const LENGTH: usize = 16 * 220;
     let voice = voice("go_forward");
     let loudness = |part: &[i16]| part.iter().map(|sample| i64::from(*sample).pow(2)).sum::<i64>();
     let loudest = voice.samples().windows(LENGTH).step_by(160).max_by_key(|part| loudness(part)).unwrap();

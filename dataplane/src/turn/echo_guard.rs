@@ -331,7 +331,7 @@ mod tests {
             if left == 0 {
                 random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 left = 4 + (random >> 28);
-                level = if (random >> 20) % 4 == 0 { -60.0 } else { dbfs - ((random >> 8) % 12) as f32 };
+                level = if (random >> 20).is_multiple_of(4) { -60.0 } else { dbfs - ((random >> 8) % 12) as f32 };
             }
             left -= 1;
             level

@@ -131,7 +131,7 @@ pub struct WavReader {
 enum Part {
     Header(Header),
     Audio {
-        reader: RawReader,
+        reader: Box<RawReader>,
         /// Bytes of audio that are still to come; `None` until the file ends.
         remaining: Option<u64>,
     },
@@ -201,7 +201,7 @@ impl WavReader {
                     let Progress::Audio { format, length } = progress else { return Ok(()) };
                     self.header_bytes = header.seen();
                     let rate = self.format.get_or_insert(format).rate;
-                    self.part = Part::Audio { reader: RawReader::at(format, rate), remaining: length };
+                    self.part = Part::Audio { reader: Box::new(RawReader::at(format, rate)), remaining: length };
                 }
                 Part::Audio { reader, remaining } => {
                     let boundary = boundary::find(&self.pending, remaining.is_none());

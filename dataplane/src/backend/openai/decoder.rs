@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn what_is_compressed_is_refused_by_name_where_pcm_was_asked_for() {
-        let mut mp3 = vec![0x55_u8; 192];
+        let mut mp3 = [0x55_u8; 192];
         mp3[..4].copy_from_slice(&[0xFF, 0xF3, 0x84, 0xC4]);
         let mp3 = mp3.repeat(10);
         let cases: [(&str, &[u8], &str); 9] = [

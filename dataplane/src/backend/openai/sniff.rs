@@ -147,7 +147,7 @@ mod tests {
 
     /// Frames of MPEG 2 layer 3, 64 kbit/s, 24 kHz, as speech servers send them.
     fn mp3(frames: usize) -> Vec<u8> {
-        let mut frame = vec![0x55; 192];
+        let mut frame = [0x55; 192];
         frame[..4].copy_from_slice(&[0xFF, 0xF3, 0x84, 0xC4]);
         frame.repeat(frames)
     }

@@ -122,7 +122,8 @@ impl Conversation {
     pub(super) fn caller_holds_floor(&self) -> bool {
         let nobody = self.caller.faltering || self.caller.presence == Presence::Nobody;
         let only_speaks = self.caller.hearing.is_empty() && self.caller.keys.is_empty();
-        !self.caller.is_quiet() && !(nobody && only_speaks)
+        let says_nothing = nobody && only_speaks;
+        !self.caller.is_quiet() && !says_nothing
     }
 
     /// Whether what could not be transcribed is too short to apologise for.

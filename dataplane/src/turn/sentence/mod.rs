@@ -117,7 +117,8 @@ impl SentenceSplitter {
                 Stop::UnlessLower if spaced => !c.is_lowercase(),
                 Stop::UnlessLower | Stop::Sure => !spaced && ends_joined(text, c),
                 // "３．５" is one number.
-                Stop::Wide => !is_stop(c) && !is_closer(c) && !(text.ends_with('．') && c.is_numeric()),
+                Stop::Wide if text.ends_with('．') && c.is_numeric() => false,
+                Stop::Wide => !is_stop(c) && !is_closer(c),
                 Stop::None => {
                     !self.given && self.weight >= self.settings.first_clause_chars && text.ends_with(is_clause_end)
                 }

@@ -27,9 +27,9 @@ pub fn canonical_name(name: &str) -> Option<&'static str> {
     // Marks of a model's own protocol that the server left behind it, and empty brackets.
     let name = name.split("<|").next().unwrap_or_default();
     let name = name.split('(').next().unwrap_or_default();
-    let segments = name.split(['.', ':', '/', '\\']).map(plain);
+    let mut segments = name.split(['.', ':', '/', '\\']).map(plain);
     // Some number their calls: `functions.transfer:0`.
-    let last = segments.filter(|segment| !segment.is_empty()).next_back()?;
+    let last = segments.rfind(|segment| !segment.is_empty())?;
     let find = |plain: &str| KNOWN.iter().find(|(known, _)| *known == plain).map(|(_, name)| *name);
     find(&last).or_else(|| KINDS.iter().filter_map(|kind| last.strip_prefix(kind)).find_map(find))
 }

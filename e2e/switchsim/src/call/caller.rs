@@ -338,7 +338,9 @@ impl CallerLeg<'_> {
                 .problem(format!("profile {}: needs inbound-bypass-media=true, enable-timer=false", target.name));
             return self.bridge_failed(Cause::INCOMPATIBLE_DESTINATION);
         }
-        let presented = match names::present(&self.shared.channel.lock()) {
+        // Not in the match itself, where the channel would stay locked.
+        let presented = names::present(&self.shared.channel.lock());
+        let presented = match presented {
             Ok(presented) => presented,
             Err(problem) => {
                 self.shared.problem(problem);

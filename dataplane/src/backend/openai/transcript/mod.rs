@@ -139,7 +139,8 @@ fn without_times(text: &str) -> String {
         let is_number = line.bytes().all(|byte| byte.is_ascii_digit());
         let before_time = lines.get(index + 1).copied().is_some_and(is_time);
         let is_head = index == 0 && line.starts_with("WEBVTT");
-        if !line.is_empty() && !is_time(line) && !(is_number && before_time) && !is_head {
+        let is_frame = is_time(line) || is_head || (is_number && before_time);
+        if !line.is_empty() && !is_frame {
             kept.push(line);
         }
     }
