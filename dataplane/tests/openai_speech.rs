@@ -257,7 +257,7 @@ fn ramp() -> Vec<i16> {
 
 /// Frames of MPEG 2 layer 3, 64 kbit/s, 24 kHz.
 fn mp3() -> Vec<u8> {
-    let mut frame = vec![0x55; 192];
+    let mut frame = [0x55; 192];
     frame[..4].copy_from_slice(&[0xFF, 0xF3, 0x84, 0xC4]);
     frame.repeat(20)
 }
