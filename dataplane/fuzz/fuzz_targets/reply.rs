@@ -16,7 +16,7 @@ fn words_and_calls(parts: Vec<ReplyPart>) -> (String, Vec<ToolCall>) {
         match part {
             ReplyPart::Text(text) => words.push_str(&text),
             ReplyPart::Tool(call) => calls.push(call),
-            ReplyPart::Pause | ReplyPart::TakenBack => {}
+            ReplyPart::Pause | ReplyPart::TakenBack | ReplyPart::Refused(_) => {}
         }
     }
     (words, calls)
