@@ -1,5 +1,5 @@
 //! The network that tells a voice near the telephone from everything else: other people's voices behind it, noise, music, tones,
-//! breath, clicks. Trained for telephones (see docs/voice-activity.md); about 13,000 weights, one pass for each 16 ms.
+//! breath, clicks. Trained for telephones (see e2e/bench/network); about 13,000 weights, one pass for each 16 ms.
 //!
 //! Its shape: the described frame, through a layer of 32, then two gated recurrent units of 32 each, whose states together make the
 //! score. It remembers some seconds, so it knows what lay behind the voice before it spoke.
