@@ -101,11 +101,16 @@ impl Callers {
         self.control.call(id).await.ok().and_then(|call| call.now)
     }
 
-    /// Lets the caller hang up and returns what became of the call.
+    /// Lets the caller hang up and returns what became of the call. The switch must outlive the call: see [`Self::ask_to_hang_up`].
     pub async fn hang_up(&self, id: &str) -> CallOutcome {
+        self.ask_to_hang_up(id).await;
+        self.outcome(id).await
+    }
+
+    /// Lets the caller hang up, where nobody can be asked afterwards: a switch that is drained goes with its last call.
+    pub async fn ask_to_hang_up(&self, id: &str) {
         eventually("the caller to hang up", async || self.control.hang_up(id).await.map_err(|error| error.to_string()))
             .await;
-        self.outcome(id).await
     }
 
     /// What became of a call, when it is over.
