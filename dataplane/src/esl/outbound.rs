@@ -75,7 +75,7 @@ pub struct Outbound {
     phase: Phase,
     unique_id: String,
     leg_a: String,
-    /// Commands that were sent and not answered yet, oldest first; their deadlines are in the same order.
+    /// Commands that were sent and not answered yet, oldest first. One that is given up keeps its place for the reply.
     pending: VecDeque<Pending>,
     /// What must happen next on the channel, and until when.
     awaited: Option<(Awaited, Instant)>,
@@ -109,6 +109,8 @@ struct Pending {
     what: CommandKind,
     request: Option<RequestId>,
     deadline: Instant,
+    /// Its outcome was told before its reply came.
+    given_up: bool,
 }
 
 impl Outbound {
@@ -153,9 +155,9 @@ impl Outbound {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, unless something else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let reply = self.pending.front().map(|pending| pending.deadline);
+        let reply = self.pending.iter().map(|pending| pending.deadline);
         let awaited = self.awaited.map(|(_, deadline)| deadline);
-        reply.into_iter().chain(awaited).min()
+        reply.chain(awaited).min()
     }
 
     /// Checks the deadlines.
@@ -168,9 +170,26 @@ impl Outbound {
                 // The call is over and told; a switch that forgets to close is no failure of it.
                 Awaited::Disconnect => self.close(OutboundEvent::Disconnected),
             }
-        } else if let Some(pending) = self.pending.front().filter(|pending| pending.deadline <= now) {
+            return;
+        }
+        for at in 0..self.pending.len() {
+            let pending = &mut self.pending[at];
+            if pending.deadline > now {
+                continue;
+            }
             let what = pending.what;
-            self.fail(EslError::CommandTimeout { what });
+            match pending.request {
+                // A switch that is slow for a moment: nothing but this request is harmed.
+                Some(request) if !pending.given_up => {
+                    pending.given_up = true;
+                    pending.deadline += self.settings.lost_timeout;
+                    let waited = self.settings.command_timeout.as_secs_f32();
+                    let text = format!("expected a reply to {what} within {waited} s, came none");
+                    self.events.push_back(refused(what, request, text));
+                }
+                // Without these there is no call, or its replies are lost for good.
+                _ => return self.fail(EslError::CommandTimeout { what }),
+            }
         }
     }
 
@@ -210,6 +229,7 @@ impl Outbound {
                 None => self.fail_unexpected("command/reply", None),
             },
             EslMessage::ApiResponse(response) => match self.pending.pop_front() {
+                Some(Pending { given_up: true, .. }) => {}
                 Some(Pending { what, request: Some(request), .. }) => {
                     self.handle_api_response(what, request, &response)
                 }
@@ -242,6 +262,9 @@ impl Outbound {
 
     fn handle_reply(&mut self, now: Instant, pending: Pending, reply: CommandReply) {
         let CommandReply { ok, text } = reply;
+        if pending.given_up {
+            return;
+        }
         if let Some(request) = pending.request {
             // An API call is answered this way only when the switch won't run it at all.
             return self.events.push_back(refused(pending.what, request, text));
@@ -316,7 +339,8 @@ impl Outbound {
     /// Queues a command whose reply will be awaited.
     fn send(&mut self, now: Instant, what: CommandKind, request: Option<RequestId>, command: &Command) {
         self.transmit.extend_from_slice(command.as_bytes());
-        self.pending.push_back(Pending { what, request, deadline: now + self.settings.command_timeout });
+        let deadline = now + self.settings.command_timeout;
+        self.pending.push_back(Pending { what, request, deadline, given_up: false });
     }
 
     fn fail_unexpected(&mut self, reply: &'static str, awaited: Option<Pending>) {
@@ -337,8 +361,8 @@ impl Outbound {
         }
         self.phase = Phase::Closed;
         self.awaited = None;
-        for Pending { what, request, .. } in std::mem::take(&mut self.pending) {
-            if let Some(request) = request {
+        for Pending { what, request, given_up, .. } in std::mem::take(&mut self.pending) {
+            if let Some(request) = request.filter(|_| !given_up) {
                 self.events.push_back(refused(what, request, "the connection closed before the reply".to_owned()));
             }
         }

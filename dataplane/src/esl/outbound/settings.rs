@@ -14,8 +14,11 @@ pub struct OutboundSettings {
     pub token: Option<Token>,
     /// From the socket's opening to the channel's data.
     pub handshake_timeout: Duration,
-    /// From a command to its reply.
+    /// From a command to its reply. Without `connect`, `linger`, `myevents`, `set`, `answer` and `hangup` there is no call: the session
+    /// fails. Any other command fails alone.
     pub command_timeout: Duration,
+    /// From there until a reply that has still not come is lost for good, and the session with it.
+    pub lost_timeout: Duration,
     /// From the reply to `answer` to the channel being answered.
     pub answer_timeout: Duration,
     /// How large messages may be.
@@ -31,6 +34,7 @@ impl Default for OutboundSettings {
             token: None,
             handshake_timeout: Duration::from_secs(5),
             command_timeout: Duration::from_secs(5),
+            lost_timeout: Duration::from_secs(60),
             answer_timeout: Duration::from_secs(5),
             limits: Limits::default(),
             max_outstanding: 64,

@@ -118,17 +118,56 @@ fn a_silent_switch_is_given_up_after_the_handshake_timeout() {
 }
 
 #[test]
-fn an_unanswered_command_ends_the_session_and_its_requests() {
+fn a_request_that_is_answered_late_fails_alone_and_its_reply_is_nobody_elses() {
     let now = Instant::now();
     let mut session = answered(now);
     assert_eq!(session.poll_timeout(), None);
-    let request = session.get_leg_a_variable(now, "sofia_phone_state").expect("leg A is known");
-    session.handle_timeout(session.poll_timeout().expect("a deadline"));
-    let [OutboundEvent::VariableRead { request: ended, result: Err(_) }, failed] = &events(&mut session)[..] else {
-        panic!("the request must end");
+    let late = session.get_leg_a_variable(now, "sofia_phone_state").expect("leg A is known");
+    let second = now + Duration::from_secs(1);
+    let next = session.api(second, "status", "").expect("a session is up");
+    let deadline = session.poll_timeout().expect("a deadline");
+    assert_eq!(deadline, now + Duration::from_secs(5));
+    session.handle_timeout(deadline);
+    session.handle_timeout(deadline);
+    let [OutboundEvent::VariableRead { request, result: Err(_) }] = &events(&mut session)[..] else {
+        panic!("the late request ends, once, and nothing else");
     };
-    assert_eq!(*ended, request);
+    assert_eq!(*request, late);
+    // The switch comes round: it answers both in turn, as if nothing had been.
+    session.handle_bytes(deadline, &api_response("kept"));
+    assert_eq!(events(&mut session), []);
+    session.handle_bytes(deadline, &api_response("up"));
+    assert_eq!(events(&mut session), [OutboundEvent::ApiResult { request: next, result: Ok("up".to_owned()) }]);
+    assert_eq!(session.poll_timeout(), None);
+    assert!(!session.is_closed());
+}
+
+#[test]
+fn a_reply_that_is_lost_for_good_ends_the_session_and_its_requests() {
+    let now = Instant::now();
+    let mut session = answered(now);
+    session.get_leg_a_variable(now, "sofia_phone_state").expect("leg A is known");
+    session.handle_timeout(now + Duration::from_secs(5));
+    events(&mut session);
+    let later = now + Duration::from_secs(64);
+    let waiting = session.api(later, "status", "").expect("a session is up");
+    session.handle_timeout(now + Duration::from_secs(65));
+    let [OutboundEvent::ApiResult { request, result: Err(_) }, failed] = &events(&mut session)[..] else {
+        panic!("the request that waits ends, the one that was told is not told again");
+    };
+    assert_eq!(*request, waiting);
     assert_eq!(*failed, OutboundEvent::Failed(EslError::CommandTimeout { what: CommandKind::GetVariable }));
+}
+
+#[test]
+fn without_a_reply_to_what_a_call_needs_there_is_no_call() {
+    let now = Instant::now();
+    let mut session = offered(now);
+    session.answer(now, "v=0\r\n").expect("the call is on offer");
+    session.handle_bytes(now, &OK.repeat(2));
+    session.handle_timeout(session.poll_timeout().expect("a deadline"));
+    let error = EslError::CommandTimeout { what: CommandKind::SetSdp };
+    assert_eq!(events(&mut session), [OutboundEvent::Failed(error)]);
 }
 
 #[test]
