@@ -3,11 +3,11 @@
 
 mod caller;
 mod connection;
+mod dialogue;
 mod driver;
 mod journal;
+mod leg;
 pub(crate) mod listener;
-mod requests;
-mod speech;
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;

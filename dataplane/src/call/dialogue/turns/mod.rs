@@ -1,0 +1,326 @@
+//! The pipeline of turns: the caller's speech is transcribed, a model answers the words, a voice speaks the answer. It
+//! carries what happens to the [`Conversation`] and does what that says; what is said, and when, is decided there.
+
+mod requests;
+mod speech;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{Desk, Dialogue, Happening, Wish};
+use crate::backend::clips::Clip;
+use crate::backend::{BackendError, BackendErrorKind, ReplyPart, SessionInfo, Stage, VoiceBackend};
+use crate::call::journal::Journal;
+use crate::metrics::Metrics;
+use crate::record::MarkKind;
+use crate::sessions::SessionState;
+use crate::turn::conversation::{
+    Action, ClipId, Conversation, ConversationSettings, EndReason, Failure, Input, Mark, TurnId,
+};
+use crate::turn::state::SavedState;
+use crate::turn::transcript::{Judge, TranscriptCheck};
+use crate::worker::{MediaEvent, StreamFeeder, Utterance};
+use requests::{Answer, Requests};
+use speech::Voice;
+
+/// What a dialogue of turns is made from, besides the call itself.
+pub(in crate::call) struct TurnsParts {
+    /// What this call's conversation is set to.
+    pub(in crate::call) conversation: ConversationSettings,
+    /// What is taken for nothing said.
+    pub(in crate::call) transcripts: TranscriptCheck,
+    pub(in crate::call) backend: Arc<dyn VoiceBackend>,
+    pub(in crate::call) apology: Clip,
+    pub(in crate::call) metrics: Arc<Metrics>,
+    /// What the caller dialled.
+    pub(in crate::call) dialed: String,
+}
+
+/// The dialogue of turns of one call.
+pub(in crate::call) struct Turns {
+    conversation: Conversation,
+    requests: Requests,
+    judge: Judge,
+    answers: mpsc::Receiver<Answer>,
+    voice: Voice,
+    apology: Clip,
+    metrics: Arc<Metrics>,
+    /// The utterance that the conversation was just told of.
+    utterance: Option<Utterance>,
+    /// The turn for which part of an utterance was asked for, until it comes.
+    glimpse: Option<TurnId>,
+    /// The newest clip that was asked for.
+    newest_clip: ClipId,
+    interruptible: bool,
+    answer_expected: bool,
+    heard_packets: bool,
+    /// All of the call's requests end with it.
+    _requests_end: DropGuard,
+}
+
+impl Turns {
+    /// A dialogue that has not begun, whose agent is heard through `feeder`.
+    pub(in crate::call) fn new(parts: TurnsParts, feeder: StreamFeeder, now: Instant) -> Self {
+        let TurnsParts { conversation: settings, transcripts, backend, apology, metrics, dialed } = parts;
+        let info = Arc::new(SessionInfo {
+            id: settings.call_id.clone(),
+            caller: settings.caller.clone(),
+            dialed,
+            language: settings.language.clone(),
+            prompt: settings.prompt.clone(),
+        });
+        // Not under the session's own token: a call that is asked to end still says goodbye.
+        let token = CancellationToken::new();
+        let (requests, answers) = Requests::new(Arc::clone(&backend), info, token.clone());
+        let voice = Voice::new(backend, feeder, requests.answers(), token.clone());
+        Self {
+            conversation: Conversation::new(settings, now),
+            requests,
+            judge: Judge::new(transcripts),
+            answers,
+            voice,
+            apology,
+            metrics,
+            utterance: None,
+            glimpse: None,
+            newest_clip: ClipId(0),
+            interruptible: true,
+            answer_expected: false,
+            heard_packets: false,
+            _requests_end: token.drop_guard(),
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.conversation.handle(Instant::now(), input);
+    }
+
+    fn on_media(&mut self, now: Instant, event: MediaEvent, journal: &mut Journal) {
+        match event {
+            MediaEvent::FirstPacket { .. } => self.heard_packets = true,
+            MediaEvent::SpeechStarted { at } => {
+                journal.mark(at, MarkKind::SpeechStart, "");
+                self.tell(Input::SpeechStarted);
+            }
+            MediaEvent::SpeechDiscarded { .. } => self.tell(Input::SpeechDiscarded),
+            MediaEvent::SpeechFaltered => self.tell(Input::SpeechFaltered),
+            MediaEvent::SpeechResumed => self.tell(Input::SpeechResumed),
+            MediaEvent::BargeIn { at } => {
+                journal.paused(at);
+                self.tell(Input::BargeIn);
+            }
+            MediaEvent::Utterance(utterance) => {
+                journal.utterance(&utterance, now);
+                let (speech, ended_at) = (utterance.speech, utterance.ended);
+                self.utterance = Some(utterance);
+                self.tell(Input::Utterance { speech, ended_at });
+            }
+            MediaEvent::Glimpse(utterance) => {
+                if let Some(turn) = self.glimpse.take() {
+                    self.requests.glimpse(turn, utterance);
+                }
+            }
+            MediaEvent::ClipStarted { clip, at, waited } => {
+                journal.clip_started(clip, at, waited);
+                self.tell(Input::ClipStarted { clip });
+            }
+            MediaEvent::ClipEnded { clip, at } => {
+                journal.clip_over(clip, at);
+                self.tell(Input::ClipEnded { clip });
+            }
+            MediaEvent::ClipCut { clip, played, came } => {
+                journal.clip_over(clip, now);
+                let heard = if came.is_zero() { 0.0 } else { played.as_secs_f32() / came.as_secs_f32() };
+                self.tell(Input::ClipCut { clip, heard });
+            }
+            MediaEvent::Dtmf { digit } => self.tell(Input::Dtmf { digit }),
+            // A caller who was never heard may still hear; one who was is on hold, or gone without a word.
+            MediaEvent::Silent { .. } if self.heard_packets => self.tell(Input::Hold),
+            MediaEvent::Resumed { .. } => self.tell(Input::Unhold),
+            MediaEvent::Silent { .. } | MediaEvent::Recorded(_) | MediaEvent::Failed => {}
+        }
+    }
+
+    fn on_answer(&mut self, answer: Answer, journal: &mut Journal) {
+        let now = Instant::now();
+        match answer {
+            Answer::Transcribed { turn, sound, result } => {
+                journal.stage(turn, Stage::Transcribe, now);
+                let result = result
+                    .map(|transcript| self.judge.said(&transcript, sound))
+                    .map_err(|error| failed(Stage::Transcribe, &error, journal));
+                self.tell(Input::Transcribed { turn, result });
+            }
+            Answer::Reply { turn, part } => {
+                journal.stage(turn, Stage::Generate, now);
+                self.tell(match part {
+                    ReplyPart::Text(text) => Input::Reply { turn, text },
+                    ReplyPart::Tool(call) => Input::ReplyTool { turn, call },
+                    ReplyPart::Pause => Input::ReplyPaused { turn },
+                    ReplyPart::TakenBack => Input::ReplyTakenBack { turn },
+                    ReplyPart::Refused(call) => Input::ReplyRefused { turn, reason: call.error.to_string() },
+                });
+            }
+            Answer::ReplyEnded { turn, result } => {
+                let result = result.map_err(|error| failed(Stage::Generate, &error, journal));
+                self.tell(Input::ReplyEnded { turn, result });
+            }
+            Answer::SpeechBegan { clip, at } => journal.speech_began(clip, at),
+            Answer::SpeechFailed { clip, queued, error } => {
+                let failure = failed(Stage::Speak, &error, journal);
+                // What was queued of it is played, and the media tell its end.
+                if !queued {
+                    self.tell(Input::ClipFailed { clip, failure });
+                }
+            }
+        }
+    }
+
+    /// Does what the conversation asks for, or passes on what is for the leg.
+    fn perform(&mut self, action: Action, desk: &mut Desk) -> Option<Wish> {
+        let now = Instant::now();
+        let Desk { stream, journal, session } = desk;
+        match action {
+            Action::Transcribe { turn } => {
+                journal.transcribing(turn);
+                if let Some(utterance) = self.utterance.take() {
+                    self.requests.transcribe(turn, utterance);
+                }
+            }
+            Action::Glimpse { turn } => {
+                self.glimpse = Some(turn);
+                stream.glimpse();
+            }
+            Action::Generate { turn, text, history } => self.requests.generate(turn, text, history),
+            Action::Speak { turn, clip, text } => {
+                self.newest_clip = clip;
+                journal.speaking(turn, clip, &text);
+                self.voice.speak(clip, text);
+            }
+            Action::PlayApology { clip } => {
+                self.newest_clip = clip;
+                journal.speaking(None, clip, &self.apology.text);
+                self.voice.play(clip, self.apology.rate, Arc::clone(&self.apology.samples));
+            }
+            Action::Cancel { turn } => self.requests.cancel(turn),
+            Action::ResumePlayback => {
+                journal.unpaused();
+                stream.resume();
+            }
+            Action::ClearPlayback => {
+                self.voice.clear();
+                stream.clear(self.newest_clip);
+            }
+            Action::SaveState(state) => return Some(Wish::Keep(state)),
+            Action::HangUp { cause } => return Some(Wish::HangUp(cause)),
+            Action::Transfer { destination } => return Some(Wish::Transfer(destination)),
+            Action::SendDtmf { digits } => {
+                journal.keys(now, MarkKind::DtmfSent, &digits);
+                stream.send_dtmf(digits);
+            }
+            Action::Mark(mark) => {
+                if let Mark::TurnStarted { .. } = mark {
+                    session.count_turn();
+                }
+                journal.conversation(now, &mark);
+            }
+        }
+        None
+    }
+
+    /// Goes on from what the pod before this one has left.
+    fn resume(&mut self, now: Instant, state: Option<&str>, journal: &mut Journal) {
+        self.metrics.takeovers.inc();
+        match state.map(SavedState::decode) {
+            Some(Ok(saved)) => {
+                self.conversation = Conversation::resume(self.conversation.settings().clone(), saved, now);
+            }
+            Some(Err(error)) => journal.error(now, "takeover", &error.to_string()),
+            // The other pod was lost before there was anything to keep.
+            None => {}
+        }
+    }
+
+    /// Tells the media what the conversation wants of them just now.
+    fn adjust(&mut self, desk: &Desk) {
+        let interruptible = self.conversation.interruptible();
+        if interruptible != self.interruptible {
+            self.interruptible = interruptible;
+            desk.stream.set_interruptible(interruptible);
+        }
+        let answer_expected = self.conversation.expects_answer();
+        if answer_expected != self.answer_expected {
+            self.answer_expected = answer_expected;
+            desk.stream.expect_answer(answer_expected);
+        }
+    }
+}
+
+impl Dialogue for Turns {
+    fn handle(&mut self, now: Instant, happening: Happening, desk: &mut Desk) {
+        match happening {
+            Happening::TakenOver(state) => self.resume(now, state.as_deref(), &mut desk.journal),
+            Happening::Answered => self.tell(Input::Answered),
+            Happening::Media(event) => self.on_media(now, event, &mut desk.journal),
+            Happening::Transferred => self.tell(Input::Transferred),
+            Happening::TransferFailed => self.tell(Input::TransferFailed),
+            Happening::HungUp => self.tell(Input::CallerHungUp),
+            Happening::HandOver => self.tell(Input::HandOver),
+            Happening::Stop(reason) => self.tell(Input::Stop { reason }),
+        }
+    }
+
+    fn poll_backend(&mut self, context: &mut Context<'_>, desk: &mut Desk) -> Poll<()> {
+        match self.answers.poll_recv(context) {
+            Poll::Ready(Some(answer)) => {
+                self.on_answer(answer, &mut desk.journal);
+                Poll::Ready(())
+            }
+            // Senders are held here as well, so the channel does not close.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.conversation.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Instant, _: &mut Desk) {
+        self.conversation.handle_timeout(now);
+    }
+
+    fn poll_wish(&mut self, desk: &mut Desk) -> Option<Wish> {
+        while let Some(action) = self.conversation.poll_action() {
+            if let Some(wish) = self.perform(action, desk) {
+                return Some(wish);
+            }
+        }
+        self.adjust(desk);
+        None
+    }
+
+    fn session_state(&self) -> Option<SessionState> {
+        Some(self.conversation.session_state())
+    }
+
+    fn end_reason(&self) -> Option<EndReason> {
+        self.conversation.end_reason()
+    }
+}
+
+/// Notes an error of the backend, and makes of it as much as a conversation needs to know.
+fn failed(stage: Stage, error: &BackendError, journal: &mut Journal) -> Failure {
+    let failure = match error.kind() {
+        BackendErrorKind::Timeout => Failure::Timeout,
+        BackendErrorKind::Unavailable | BackendErrorKind::RateLimited { .. } => Failure::Unavailable,
+        BackendErrorKind::Rejected => Failure::Rejected,
+        BackendErrorKind::CircuitOpen => Failure::CircuitOpen,
+        BackendErrorKind::Invalid | BackendErrorKind::Cancelled => Failure::Other,
+    };
+    journal.error(Instant::now(), stage.as_str(), &error.to_string());
+    failure
+}
