@@ -21,6 +21,7 @@ async fn the_callers_permit_is_free_for_the_next_call() {
     assert_eq!(second.outcome().await.attempts, 1);
     for record in pod.folder().records(2).await {
         assert_eq!(record.ending, Ending::CallerHungUp, "{record:?}");
+        assert_eq!(record.hangup_cause.as_deref(), Some("NORMAL_CLEARING"), "{record:?}");
     }
     assert_eq!(pod.metric("sofia_phone_sessions_total{outcome=\"caller_hung_up\"}").await, 2.0);
 }

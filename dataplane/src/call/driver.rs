@@ -1,14 +1,19 @@
 //! Leads one call from its answer to its end: it carries what happens on the leg and in the media to the call's dialogue,
 //! and what the dialogue wants to the leg. What is said, and when, is decided there.
+//!
+//! A fault of ours, in the media or in the dialogue, ends no call: the leg is left without hanging up, and the switch
+//! brings the caller to another pod, which goes on from what was kept.
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use super::connection::{Connection, until};
-use super::dialogue::{Desk, Dialogue, Echo, Happening, Turns, TurnsParts, Wish};
+use super::dialogue::{Desk, Dialogue, Echo, Happening, Nothing, Turns, TurnsParts, Wish};
 use super::journal::{CallIdentity, Journal};
 use super::leg::{Leg, LegEvent};
 use super::{Begun, Calls};
@@ -16,6 +21,9 @@ use crate::record::{MarkKind, StereoRecorder};
 use crate::sessions::{Permit, SessionState};
 use crate::turn::conversation::EndReason;
 use crate::worker::{InbandKeys, MediaEvent, StreamMode};
+
+/// A panic in a dialogue: a bug of ours.
+struct Fault;
 
 /// One call.
 pub(super) struct Driver<'a> {
@@ -25,6 +33,10 @@ pub(super) struct Driver<'a> {
     dialogue: Box<dyn Dialogue>,
     desk: Desk,
     events: mpsc::Receiver<MediaEvent>,
+    /// Nothing will come of the media any more.
+    deaf: bool,
+    /// The switch's name for why it ended the leg.
+    cause: Option<String>,
     recorder: Option<StereoRecorder>,
     began: Instant,
 }
@@ -66,7 +78,7 @@ impl<'a> Driver<'a> {
         }
         let recorder = calls.parts.records.as_ref().map(|records| journal.recorder(records, now));
         let desk = Desk { stream, journal, session };
-        Box::new(Self { calls, identity, leg, dialogue, desk, events, recorder, began })
+        Box::new(Self { calls, identity, leg, dialogue, desk, events, deaf: false, cause: None, recorder, began })
     }
 
     /// Runs the call to its end and hands its record over.
@@ -80,15 +92,26 @@ impl<'a> Driver<'a> {
                 break reason;
             }
             let running = self.leg.is_running();
-            let (gone_at, told_at) = (self.leg.deadline(), self.dialogue.poll_timeout());
+            let gone_at = self.leg.deadline();
+            let told_at = self.dialogue.poll_timeout();
+            let (dialogue, desk) = (&mut self.dialogue, &mut self.desk);
+            let answered = poll_fn(|context| match guarded(|| dialogue.poll_backend(context, desk)) {
+                Ok(polled) => polled.map(Ok),
+                Err(fault) => Poll::Ready(Err(fault)),
+            });
             tokio::select! {
                 event = self.leg.next() => self.on_leg(event),
-                Some(event) = self.events.recv() => self.on_media(event),
-                () = poll_fn(|context| self.dialogue.poll_backend(context, &mut self.desk)) => {}
-                () = until(told_at), if running => self.dialogue.handle_timeout(Instant::now(), &mut self.desk),
+                event = self.events.recv(), if !self.deaf => self.on_media(event),
+                answered = answered => if let Err(fault) = answered { self.broken(fault) },
+                () = until(told_at), if running => {
+                    self.ask(|dialogue, desk| dialogue.handle_timeout(Instant::now(), desk));
+                }
                 // A switch that does not answer is not waited for.
                 () = until(gone_at), if !running => self.leg.is_gone(EndReason::SwitchLost),
-                () = handover.cancelled(), if running => self.hand_over(),
+                () = handover.cancelled(), if running => {
+                    self.leg.announce_handover();
+                    self.give_away(EndReason::HandedOver);
+                }
                 () = ending.cancelled(), if running => self.tell(Happening::Stop(EndReason::Stopped)),
             }
         };
@@ -96,7 +119,26 @@ impl<'a> Driver<'a> {
     }
 
     fn tell(&mut self, happening: Happening) {
-        self.dialogue.handle(Instant::now(), happening, &mut self.desk);
+        self.ask(|dialogue, desk| dialogue.handle(Instant::now(), happening, desk));
+    }
+
+    /// Has the dialogue do something. `None` where it met a fault.
+    fn ask<T>(&mut self, work: impl FnOnce(&mut dyn Dialogue, &mut Desk) -> T) -> Option<T> {
+        let Self { dialogue, desk, .. } = self;
+        guarded(|| work(&mut **dialogue, desk)).map_err(|fault| self.broken(fault)).ok()
+    }
+
+    /// Nobody knows what a dialogue would do that has met a fault of ours: the next pod goes on from what was last kept.
+    fn broken(&mut self, Fault: Fault) {
+        self.dialogue = Box::new(Nothing);
+        self.desk.journal.error(
+            Instant::now(),
+            "dialogue",
+            "the dialogue failed by a fault in it; another pod goes on",
+        );
+        if self.leg.is_running() {
+            self.leg.leave(EndReason::Error);
+        }
     }
 
     fn on_leg(&mut self, event: LegEvent) {
@@ -129,10 +171,10 @@ impl<'a> Driver<'a> {
                     self.leg.hang_up(EndReason::NotAnswered);
                 }
             }
-            LegEvent::HungUp { cause } => {
-                tracing::debug!(call = self.identity.call_id, cause, "the switch hung up");
+            LegEvent::HungUp { reason, cause } => {
                 self.tell(Happening::HungUp);
-                self.gone(EndReason::CallerHungUp);
+                self.cause = Some(cause);
+                self.gone(reason);
             }
             LegEvent::Lost(error) => {
                 if let Some(error) = error {
@@ -145,9 +187,14 @@ impl<'a> Driver<'a> {
     }
 
     /// What is the same for every dialogue is done here, the rest there.
-    fn on_media(&mut self, event: MediaEvent) {
+    fn on_media(&mut self, event: Option<MediaEvent>) {
         let now = Instant::now();
         let journal = &mut self.desk.journal;
+        let Some(event) = event else {
+            self.deaf = true;
+            journal.error(now, "media", "expected the media worker to carry the call to its end, but it let it go");
+            return self.without_media(EndReason::MediaLost);
+        };
         match event {
             MediaEvent::Recorded(frame) => {
                 if let Some(recorder) = &mut self.recorder {
@@ -156,8 +203,9 @@ impl<'a> Driver<'a> {
                 return;
             }
             MediaEvent::Failed => {
+                self.deaf = true;
                 journal.error(now, "media", "the stream failed by a fault in its processing");
-                return self.tell(Happening::Stop(EndReason::Error));
+                return self.without_media(EndReason::Error);
             }
             MediaEvent::Dtmf { digit } => {
                 self.calls.parts.metrics.dtmf_received.inc();
@@ -172,19 +220,23 @@ impl<'a> Driver<'a> {
 
     /// Does all that the dialogue asks for.
     fn act(&mut self) {
-        while let Some(wish) = self.dialogue.poll_wish(&mut self.desk) {
+        self.carry_out();
+        if let Some(reason) = self.dialogue.end_reason() {
+            // Over for the dialogue: transferred, say.
+            self.leg.await_end(reason);
+        }
+        if let Some(state) = self.dialogue.session_state() {
+            self.set_state(state);
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(wish) = self.ask(|dialogue, desk| dialogue.poll_wish(desk)).flatten() {
             match wish {
                 Wish::Keep(state) => self.leg.keep(&state),
                 Wish::HangUp(reason) => self.leg.hang_up(reason),
                 Wish::Transfer(destination) => self.transfer(&destination),
             }
-        }
-        if let (Some(reason), true) = (self.dialogue.end_reason(), self.leg.is_running()) {
-            // Over for the dialogue: transferred, say. The switch ends the leg by itself, soon.
-            self.leg.leave(reason);
-        }
-        if let Some(state) = self.dialogue.session_state() {
-            self.set_state(state);
         }
     }
 
@@ -203,18 +255,29 @@ impl<'a> Driver<'a> {
     }
 
     /// Gives the call to another pod: keeps its state and leaves without hanging up.
-    fn hand_over(&mut self) {
-        self.leg.announce_handover();
+    fn give_away(&mut self, reason: EndReason) {
         self.tell(Happening::HandOver);
-        self.leg.leave(EndReason::HandedOver);
-        self.act();
-        self.leg.leave_if_kept();
+        self.carry_out();
+        if self.leg.is_running() {
+            self.leg.leave(reason);
+        }
+    }
+
+    /// The caller can't be heard any more, nor spoken to: by no fault of theirs.
+    fn without_media(&mut self, reason: EndReason) {
+        if self.leg.is_running() {
+            self.give_away(reason);
+        }
     }
 
     /// The switch has nothing more to say about this call.
     fn gone(&mut self, reason: EndReason) {
-        self.act();
-        self.leg.is_gone(self.dialogue.end_reason().unwrap_or(reason));
+        self.carry_out();
+        self.leg.is_gone(match self.dialogue.end_reason() {
+            // That is what it makes of any hang-up.
+            None | Some(EndReason::CallerHungUp) => reason,
+            Some(known) => known,
+        });
     }
 
     fn switch_error(&mut self, text: &str) {
@@ -228,7 +291,7 @@ impl<'a> Driver<'a> {
 
     /// Lets go of everything at once that another call could use, then brings the record where it belongs.
     async fn finish(self: Box<Self>, reason: EndReason, permit: Permit) {
-        let Self { calls, identity, leg, dialogue, desk, recorder, began, .. } = *self;
+        let Self { calls, identity, leg, dialogue, desk, cause, recorder, began, .. } = *self;
         let Desk { stream, mut journal, session } = desk;
         // Ends all requests of the call.
         drop(dialogue);
@@ -249,18 +312,24 @@ impl<'a> Driver<'a> {
         tracing::info!(
             call = identity.call_id,
             reason = reason.as_str(),
+            cause,
             seconds = began.elapsed().as_secs_f32(),
             packets_received = report.as_ref().map(|report| report.receive.received),
             packets_lost = report.as_ref().map(|report| report.receive.lost),
             packets_sent = report.as_ref().map(|report| report.packets_sent),
             "a call ended"
         );
-        let record = journal.close(reason, Instant::now());
+        let record = journal.close(reason, cause, Instant::now());
         if let Some(records) = &calls.parts.records {
             // A queue that is full has been logged and counted.
             let _ = records.submit(record, recorder);
         }
     }
+}
+
+/// Runs a dialogue's work so that a panic in it becomes a fault of that one call.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| Fault)
 }
 
 fn turns(calls: &Calls, identity: &CallIdentity) -> TurnsParts {
@@ -276,3 +345,6 @@ fn turns(calls: &Calls, identity: &CallIdentity) -> TurnsParts {
         dialed: identity.dialed.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

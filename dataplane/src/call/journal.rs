@@ -383,8 +383,8 @@ impl Journal {
         }
     }
 
-    /// The record, complete but for its recording.
-    pub(super) fn close(mut self, reason: EndReason, now: Instant) -> CallRecord {
+    /// The record, complete but for its recording. `cause` is the switch's name for why it ended the leg.
+    pub(super) fn close(mut self, reason: EndReason, cause: Option<String>, now: Instant) -> CallRecord {
         let clips: Vec<ClipId> = self.clips.keys().copied().collect();
         for clip in clips {
             self.clip_over(clip, now);
@@ -397,6 +397,7 @@ impl Journal {
             }
             self.record.add_turn(turn);
         }
+        self.record.hangup_cause = cause;
         self.record.close(Timestamp::now(), ending(reason));
         self.record
     }

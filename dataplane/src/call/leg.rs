@@ -10,13 +10,17 @@ use crate::turn::conversation::EndReason;
 
 /// How long a call that is to end, or to be handed over, waits for the switch.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Longer names of causes are cut, in characters; there is none.
+const LONGEST_CAUSE: usize = 64;
 
 /// How a call stands with the switch.
 #[derive(Debug, Clone, Copy)]
 enum Stand {
     /// It runs.
     Running,
-    /// The switch was told to end it, or to keep its state; over at the latest then.
+    /// The switch ends it: it was told to, or does so by itself. Over at the latest then.
+    Ending { reason: EndReason, until: Instant },
+    /// It is left without hanging up, as soon as what the next pod needs is kept; at the latest then.
     Leaving { reason: EndReason, until: Instant },
     /// Over.
     Over(EndReason),
@@ -42,7 +46,9 @@ pub(super) enum LegEvent {
     },
     /// The leg has ended.
     HungUp {
-        /// The switch's name for the reason.
+        /// What that says of the call, where nothing is known of its end here.
+        reason: EndReason,
+        /// The switch's name for it.
         cause: String,
     },
     /// The connection is lost, with an error where it was not merely closed.
@@ -107,8 +113,8 @@ impl Leg {
             OutboundEvent::ApiResult { request, result } if self.saving == Some(request) => {
                 self.saving = None;
                 // Kept or not: nothing better can be done now than to give the call away.
-                if let Stand::Leaving { reason: EndReason::HandedOver, .. } = self.stand {
-                    self.stand = Stand::Over(EndReason::HandedOver);
+                if let Stand::Leaving { reason, .. } = self.stand {
+                    self.stand = Stand::Over(reason);
                 }
                 LegEvent::Kept(result.map(drop))
             }
@@ -117,7 +123,10 @@ impl Leg {
                 LegEvent::Transferred(result.map(drop))
             }
             OutboundEvent::CommandFailed { what, text } => LegEvent::Refused { what, text },
-            OutboundEvent::HungUp { cause } => LegEvent::HungUp { cause },
+            OutboundEvent::HungUp { cause } => {
+                let cause: String = cause.chars().take(LONGEST_CAUSE).collect();
+                LegEvent::HungUp { reason: reason_of(&cause), cause }
+            }
             OutboundEvent::Disconnected => LegEvent::Lost(None),
             OutboundEvent::Failed(error) => LegEvent::Lost(Some(error)),
             OutboundEvent::VariableRead { .. }
@@ -170,10 +179,13 @@ impl Leg {
         Ok(())
     }
 
-    /// Hangs up.
+    /// Ends the call for the caller as well, on purpose. For a fault of ours it is never ended: then it is left.
     pub(super) fn hang_up(&mut self, reason: EndReason) {
         if !self.is_running() {
             return;
+        }
+        if matches!(reason, EndReason::MediaLost | EndReason::Error) {
+            return self.leave(reason);
         }
         // A call that could not be answered may fare better with another pod; all others are over for the caller as
         // well.
@@ -183,7 +195,7 @@ impl Leg {
             HangupCause::NormalClearing
         };
         self.stand = match self.connection.outbound.hang_up(Instant::now(), cause) {
-            Ok(()) => Stand::Leaving { reason, until: Instant::now() + FAREWELL },
+            Ok(()) => Stand::Ending { reason, until: Instant::now() + FAREWELL },
             Err(_) => Stand::Over(reason),
         };
     }
@@ -193,22 +205,26 @@ impl Leg {
         self.set(HANDED_OVER_VARIABLE, &self.attempt.to_string());
     }
 
-    /// From here on the leg is only waited for: until what was kept is there, or the switch ends it by itself.
-    pub(super) fn leave(&mut self, reason: EndReason) {
-        self.stand = Stand::Leaving { reason, until: Instant::now() + FAREWELL };
+    /// The switch ends the leg by itself, soon.
+    pub(super) fn await_end(&mut self, reason: EndReason) {
+        if self.is_running() {
+            self.stand = Stand::Ending { reason, until: Instant::now() + FAREWELL };
+        }
     }
 
-    /// Leaves at once where nothing is on its way to leg A any more.
-    pub(super) fn leave_if_kept(&mut self) {
-        if let (Stand::Leaving { reason, .. }, None) = (self.stand, self.saving) {
-            self.stand = Stand::Over(reason);
-        }
+    /// Leaves without hanging up, so that the switch brings the caller to another pod: at once, or when what is on its
+    /// way to leg A has come there.
+    pub(super) fn leave(&mut self, reason: EndReason) {
+        self.stand = match self.saving {
+            Some(_) => Stand::Leaving { reason, until: Instant::now() + FAREWELL },
+            None => Stand::Over(reason),
+        };
     }
 
     /// The switch has nothing more to say about this call. The first reason that there was for its end stands.
     pub(super) fn is_gone(&mut self, reason: EndReason) {
         self.stand = Stand::Over(match self.stand {
-            Stand::Leaving { reason, .. } | Stand::Over(reason) => reason,
+            Stand::Ending { reason, .. } | Stand::Leaving { reason, .. } | Stand::Over(reason) => reason,
             Stand::Running => reason,
         });
     }
@@ -222,15 +238,62 @@ impl Leg {
     pub(super) fn over(&self) -> Option<EndReason> {
         match self.stand {
             Stand::Over(reason) => Some(reason),
-            Stand::Running | Stand::Leaving { .. } => None,
+            Stand::Running | Stand::Ending { .. } | Stand::Leaving { .. } => None,
         }
     }
 
     /// When the switch is no longer waited for.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.stand {
-            Stand::Leaving { until, .. } => Some(until),
+            Stand::Ending { until, .. } | Stand::Leaving { until, .. } => Some(until),
             Stand::Running | Stand::Over(_) => None,
+        }
+    }
+}
+
+/// What a hang-up that nobody here asked for says of the call. A cause that says nothing clear is taken for the caller's.
+fn reason_of(cause: &str) -> EndReason {
+    use HangupCause as Cause;
+    match HangupCause::from_name(cause) {
+        // The switch has heard nothing of this pod for too long, and goes on to the next.
+        Some(Cause::MediaTimeout) => EndReason::MediaLost,
+        Some(Cause::BlindTransfer | Cause::AttendedTransfer | Cause::PickedOff) => EndReason::Transferred,
+        Some(Cause::AllottedTimeout) => EndReason::MaxDuration,
+        Some(Cause::ManagerRequest) => EndReason::Stopped,
+        Some(
+            Cause::Crash
+            | Cause::SystemShutdown
+            | Cause::SwitchCongestion
+            | Cause::NormalCircuitCongestion
+            | Cause::NormalTemporaryFailure
+            | Cause::NetworkOutOfOrder
+            | Cause::DestinationOutOfOrder
+            | Cause::ServiceUnavailable
+            | Cause::RecoveryOnTimerExpire
+            | Cause::ProtocolError
+            | Cause::Interworking,
+        ) => EndReason::SwitchLost,
+        _ => EndReason::CallerHungUp,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_hang_up_that_may_be_the_callers_is_taken_for_one() {
+        for (cause, reason) in [
+            ("NORMAL_CLEARING", EndReason::CallerHungUp),
+            ("ORIGINATOR_CANCEL", EndReason::CallerHungUp),
+            ("A_CAUSE_OF_ANOTHER_RELEASE", EndReason::CallerHungUp),
+            ("MEDIA_TIMEOUT", EndReason::MediaLost),
+            ("ATTENDED_TRANSFER", EndReason::Transferred),
+            ("MANAGER_REQUEST", EndReason::Stopped),
+            ("SYSTEM_SHUTDOWN", EndReason::SwitchLost),
+            ("NORMAL_TEMPORARY_FAILURE", EndReason::SwitchLost),
+        ] {
+            assert_eq!(reason_of(cause), reason, "{cause}");
         }
     }
 }

@@ -13,7 +13,7 @@
 //!   "call_id": "0b8f…", "attempt": 1, "pod": "sofia-data-plane-7c9…",
 //!   "caller": "+491…78", "caller_name": "…", "dialed": "1000", "codec": "G722",
 //!   "started_at": "2025-11-22T12:03:14.120Z", "answered_at": "…", "ended_at": "…",
-//!   "ending": "caller_hung_up",
+//!   "ending": "caller_hung_up", "hangup_cause": "NORMAL_CLEARING",
 //!   "turns": [{
 //!     "index": 1, "started_ms": 3120, "speech_ended_ms": 4890, "ended_ms": 8210,
 //!     "caller_text": "go forward ten meters", "agent_text": "One moment please. …", "heard_text": "One moment please.",
@@ -81,6 +81,9 @@ pub struct CallRecord {
     pub ended_at: Timestamp,
     /// Why it ended here.
     pub ending: Ending,
+    /// The switch's name for why the leg ended, such as `NORMAL_CLEARING` or `MEDIA_TIMEOUT`, where it told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hangup_cause: Option<String>,
     /// The conversation, in order.
     #[serde(default)]
     pub turns: Vec<Turn>,
@@ -441,6 +444,7 @@ impl CallRecord {
             answered_at: None,
             ended_at: started_at,
             ending: Ending::Failed,
+            hangup_cause: None,
             turns: Vec::new(),
             marks: Vec::new(),
             speech: Speech::default(),

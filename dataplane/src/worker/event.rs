@@ -148,8 +148,7 @@ pub enum MediaEvent {
     },
     /// Audio of both directions, only where [`StreamSpec::record`] is set.
     Recorded(RecordedFrame),
-    /// The stream failed by a fault of ours and is gone; the call should end with an apology that it can no longer
-    /// speak.
+    /// The stream failed by a fault of ours and is gone; another pod should go on with the call.
     Failed,
 }
 

@@ -2,6 +2,7 @@
 //! with the call's media and journal, and says what is to become of the leg. It never sees the switch.
 
 mod echo;
+mod nothing;
 mod turns;
 
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use crate::turn::conversation::EndReason;
 use crate::worker::{MediaEvent, StreamHandle};
 
 pub(super) use echo::Echo;
+pub(super) use nothing::Nothing;
 pub(super) use turns::{Turns, TurnsParts};
 
 /// What a dialogue works with: the call's media, its journal, and its place on the pod's list.
@@ -37,7 +39,7 @@ pub(super) enum Happening {
     TransferFailed,
     /// The caller is gone.
     HungUp,
-    /// The pod gives its calls away: what the next pod needs is to be kept, and the dialogue ends here.
+    /// Another pod goes on with the call: what it needs is to be kept, and the dialogue ends here.
     HandOver,
     /// Something outside ends the call: hang up now, for this reason.
     Stop(EndReason),
@@ -57,7 +59,7 @@ pub(super) enum Wish {
 /// One call's conversation, of whatever kind.
 ///
 /// After each call of a method that takes the desk, wishes are drained. Its requests and connections are its own, and
-/// end with it.
+/// end with it. A panic in it is a bug of ours, and costs the caller a moment: another pod goes on from what was last kept.
 pub(super) trait Dialogue: Send {
     /// Takes in what happened.
     fn handle(&mut self, now: Instant, happening: Happening, desk: &mut Desk);

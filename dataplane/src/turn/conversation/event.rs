@@ -349,11 +349,11 @@ pub enum EndReason {
     Stopped,
     /// It was never answered.
     NotAnswered,
-    /// The caller's audio stopped coming.
+    /// The media between the switch and this pod were lost; another pod goes on.
     MediaLost,
     /// The switch's connection was lost.
     SwitchLost,
-    /// Something went wrong inside.
+    /// Something went wrong inside; another pod goes on.
     Error,
 }
 
