@@ -3,7 +3,7 @@
 use e2e::{OpenAiServer, PATIENCE, PodProcess, eventually, likeness, switch, voice};
 use nix::sys::signal::Signal;
 use sofia_dataplane::backend::clips;
-use sofia_dataplane::call::STATE_VARIABLE;
+use sofia_dataplane::call::{STATE_VARIABLE, state};
 use sofia_dataplane::turn::state::SavedState;
 use switchsim::{CallHandle, CallOutcome, CallPlan, Happening, Snapshot};
 
@@ -31,7 +31,7 @@ async fn an_answer_that_was_being_spoken_is_spoken_to_its_end_by_the_next_pod() 
     call.say(&voice("five_five")).await;
     call.agent_speaks(PATIENCE).await.unwrap();
     eventually("a half-heard answer to be kept", async || {
-        let kept = SavedState::decode(&call.variable(STATE_VARIABLE)?).expect("pods keep what pods can read");
+        let kept = state::read::<SavedState>(&call.variable(STATE_VARIABLE)?).expect("pods keep what pods can read");
         kept.reply.filter(|reply| !reply.heard.is_empty() && !reply.rest.is_empty())
     })
     .await;

@@ -53,7 +53,7 @@ impl<'a> Driver<'a> {
                 if leg.is_taken_over() {
                     leg.read_state();
                 }
-                Box::new(Turns::new(turns(calls, &identity), stream.feeder(), now))
+                Box::new(Turns::new(turns(calls, &identity), leg.is_reading(), stream.feeder(), now))
             }
         };
         let mut journal = Journal::new(&identity, Arc::clone(&calls.parts.metrics), began);
@@ -150,7 +150,7 @@ impl<'a> Driver<'a> {
                 self.begin_talking();
             }
             LegEvent::StateRead(result) => {
-                self.tell(Happening::TakenOver(result.ok().flatten()));
+                self.tell(Happening::TakenOver(result));
                 self.begin_talking();
             }
             LegEvent::Kept(Ok(())) => {}

@@ -64,6 +64,8 @@ pub(super) struct Leg {
     answered: bool,
     /// The state that the pod before this one left is being read.
     reading: Option<RequestId>,
+    /// Reading it has failed once.
+    read_failed: bool,
     /// What was last kept on leg A for the next pod and is still on its way to the switch.
     saving: Option<RequestId>,
     transfer: Option<RequestId>,
@@ -79,6 +81,7 @@ impl Leg {
             attempt,
             answered: false,
             reading: None,
+            read_failed: false,
             saving: None,
             transfer: None,
             stand: Stand::Running,
@@ -108,6 +111,13 @@ impl Leg {
             }
             OutboundEvent::VariableRead { request, result } if self.reading == Some(request) => {
                 self.reading = None;
+                // That it was not given does not say that there is none.
+                if result.is_err() && !std::mem::replace(&mut self.read_failed, true) {
+                    self.read_state();
+                    if self.is_reading() {
+                        return None;
+                    }
+                }
                 LegEvent::StateRead(result)
             }
             OutboundEvent::ApiResult { request, result } if self.saving == Some(request) => {

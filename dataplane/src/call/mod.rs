@@ -8,6 +8,7 @@ mod driver;
 mod journal;
 mod leg;
 pub(crate) mod listener;
+pub mod state;
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;

@@ -101,6 +101,7 @@ pub struct Metrics {
     circuit_state: IntGaugeVec,
     /// `sofia_phone_takeovers_total`: calls continued that another pod lost or handed over.
     pub takeovers: IntCounter,
+    takeovers_failed: IntCounterVec,
     /// `sofia_phone_handovers_total`: calls handed to other pods at the end of a drain.
     pub handovers: IntCounter,
     records: IntCounter,
@@ -239,6 +240,12 @@ impl Metrics {
                 "sofia_phone_takeovers_total",
                 "Calls continued that another pod lost or handed over.",
             ),
+            takeovers_failed: counters(
+                r,
+                "sofia_phone_takeovers_failed_total",
+                "Calls begun anew, since what the pod before had kept could not be read, by why.",
+                &["reason"],
+            ),
             handovers: counter(r, "sofia_phone_handovers_total", "Calls handed over to other pods."),
             records: counter(r, "sofia_phone_records_total", "Call records delivered."),
             records_failed: counter(r, "sofia_phone_records_failed_total", "Call records that could not be delivered."),
@@ -252,6 +259,9 @@ impl Metrics {
     fn touch_known_series(&self) {
         for reason in crate::sessions::Refusal::ALL {
             self.calls_refused.with_label_values(&[reason.as_str()]);
+        }
+        for reason in crate::call::state::UNREAD {
+            self.takeovers_failed.with_label_values(&[reason]);
         }
         for stage in TurnStage::ALL {
             self.turn_latency.with_label_values(&[stage.as_str()]);
@@ -270,6 +280,11 @@ impl Metrics {
     /// Runs `hook` before each scrape, to bring states up to date. It shall take no time and not scrape.
     pub fn at_scrape(&self, hook: impl Fn(&Self) + Send + Sync + 'static) {
         self.hooks.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(hook));
+    }
+
+    /// A call of another pod was begun anew, since what that had kept could not be read. `reason` is a word of the program's.
+    pub fn takeover_failed(&self, reason: &'static str) {
+        self.takeovers_failed.with_label_values(&[reason]).inc();
     }
 
     /// A call ended. `outcome` is a word of the program's, such as `caller_hung_up`; never text from outside.

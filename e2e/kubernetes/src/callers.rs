@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
-use sofia_dataplane::call::STATE_VARIABLE;
+use sofia_dataplane::call::{STATE_VARIABLE, state};
 use sofia_dataplane::turn::state::SavedState;
 use switchsim::control::{
     CallState, Client as Control, LoadState, LoadStatus, NewCall, NewLevel, NewLoad, SwitchState, Transport,
@@ -168,5 +168,5 @@ impl Callers {
 #[must_use]
 pub fn kept_conversation(call: &CallOutcome) -> SavedState {
     let kept = call.variables.get(STATE_VARIABLE).unwrap_or_else(|| panic!("nothing was kept: {:?}", call.variables));
-    SavedState::decode(kept).expect("pods keep what pods can read")
+    state::read::<SavedState>(kept).expect("pods keep what pods can read")
 }

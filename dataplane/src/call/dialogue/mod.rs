@@ -27,8 +27,9 @@ pub(super) struct Desk {
 /// What happened on the call.
 #[derive(Debug)]
 pub(super) enum Happening {
-    /// What the pod before this one left, if anything. At most once, and before [`Happening::Answered`].
-    TakenOver(Option<String>),
+    /// What the pod before this one left, `None` where it left nothing; or why that can't be known. Where there may have
+    /// been such a pod, once, and before [`Happening::Answered`]; until then nothing is to be kept in its place.
+    TakenOver(Result<Option<String>, String>),
     /// The call is answered and audio flows. Nothing is said before.
     Answered,
     /// Something in the media. What is the same for every kind (keys, packets that stop) is in the journal already.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,7 @@ use super::*;
 use crate::audio::{Codec, VoiceSettings};
 use crate::backend::{MockBackend, MockSettings, apology};
 use crate::call::caller::Caller;
-use crate::call::{CallsConfig, CallsParts, HANDED_OVER_VARIABLE, STATE_VARIABLE};
+use crate::call::{CallsConfig, CallsParts, HANDED_OVER_VARIABLE, STATE_VARIABLE, state};
 use crate::esl::{OutboundEvent, OutboundSettings};
 use crate::metrics::{Metrics, WorkerCounters};
 use crate::record::Privacy;
@@ -26,7 +27,7 @@ use crate::turn::endpointing::EndpointingSettings;
 use crate::turn::history::{Message, Role};
 use crate::turn::state::SavedState;
 use crate::turn::transcript::TranscriptCheck;
-use crate::worker::{Workers, WorkersConfig};
+use crate::worker::{Utterance, Workers, WorkersConfig};
 
 /// Nothing here takes so long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,8 +35,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What the stand-in was told, and what its leg A holds.
 #[derive(Default)]
 struct Seen {
+    /// Commands that were answered.
     commands: Vec<String>,
+    /// All that came, answered or not.
+    came: String,
     variables: HashMap<String, String>,
+}
+
+/// What becomes of the question for the state that was left.
+enum Reading {
+    /// It is answered.
+    Answered,
+    /// It is refused.
+    Refused,
+    /// It and all that comes after it are answered when they are released.
+    Held(Arc<Notify>),
 }
 
 /// A switch with one call for a pod.
@@ -46,18 +60,21 @@ struct Switch {
 }
 
 impl Switch {
-    /// A switch whose leg A holds `state`, and the pod's end of its connection. `attempt` 1: the first pod.
-    async fn with(attempt: u32, state: Option<&str>) -> (Self, TcpStream) {
+    /// A switch whose leg A holds `state`, which a pod before this one has left, and the pod's end of its connection.
+    async fn with(state: &str, reading: Reading) -> (Self, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (theirs, _) = listener.accept().await.unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
-        if let Some(state) = state {
-            seen.lock().unwrap().variables.insert(STATE_VARIABLE.to_owned(), state.to_owned());
-        }
+        seen.lock().unwrap().variables.insert(STATE_VARIABLE.to_owned(), state.to_owned());
         let (says, saying) = mpsc::unbounded_channel();
-        let task = tokio::spawn(serve(ours, attempt, Arc::clone(&seen), saying));
+        let task = tokio::spawn(serve(ours, reading, Arc::clone(&seen), saying));
         (Self { seen, says, task }, theirs)
+    }
+
+    /// Waits until the pod has sent `text`, answered or not.
+    async fn is_told(&self, text: &str) {
+        until_true("the pod says more", || self.seen.lock().unwrap().came.contains(text)).await;
     }
 
     fn says_event(&self, name: &str, more: &str) {
@@ -71,7 +88,7 @@ impl Switch {
 
     /// The conversation that leg A holds.
     fn kept(&self) -> Option<SavedState> {
-        self.variable(STATE_VARIABLE).map(|text| SavedState::decode(&text).expect("pods keep what pods can read"))
+        self.variable(STATE_VARIABLE).map(|text| state::read(&text).expect("pods keep what pods can read"))
     }
 
     /// Waits until the pod has closed the connection, and gives what it hung up with, if it did.
@@ -91,14 +108,30 @@ fn event(name: &str, more: &str) -> String {
 /// Answers commands as FreeSWITCH does, until the pod closes the connection.
 async fn serve(
     mut stream: TcpStream,
-    attempt: u32,
+    reading: Reading,
     seen: Arc<Mutex<Seen>>,
     mut saying: mpsc::UnboundedReceiver<String>,
 ) {
     let (mut received, mut buffer) = (String::new(), [0; 8 << 10]);
     loop {
         while let Some(command) = take_command(&mut received) {
-            let reply = reply(&command, attempt, &seen);
+            let asked = command.starts_with("api uuid_getvar");
+            if let (true, Reading::Held(released)) = (asked, &reading) {
+                let mut released = std::pin::pin!(released.notified());
+                loop {
+                    tokio::select! {
+                        () = &mut released => break,
+                        read = stream.read(&mut buffer) => {
+                            let more = String::from_utf8_lossy(&buffer[..read.unwrap_or(0)]).into_owned();
+                            assert!(!more.is_empty(), "the pod waits for the answer");
+                            received.push_str(&more);
+                            seen.lock().unwrap().came.push_str(&more);
+                        }
+                    }
+                }
+            }
+            let refused = asked && matches!(reading, Reading::Refused);
+            let reply = if refused { api("-ERR no reply\n") } else { reply(&command, &seen) };
             seen.lock().unwrap().commands.push(command);
             if stream.write_all(reply.as_bytes()).await.is_err() {
                 return;
@@ -118,14 +151,17 @@ async fn serve(
     }
 }
 
-fn reply(command: &str, attempt: u32, seen: &Mutex<Seen>) -> String {
+fn api(body: &str) -> String {
+    format!("Content-Type: api/response\nContent-Length: {}\n\n{body}", body.len())
+}
+
+fn reply(command: &str, seen: &Mutex<Seen>) -> String {
     const OK: &str = "Content-Type: command/reply\nReply-Text: +OK\n\n";
-    let api = |body: &str| format!("Content-Type: api/response\nContent-Length: {}\n\n{body}", body.len());
     let mut words = command.split_whitespace();
     match (words.next(), words.next(), words.nth(1), words.next()) {
         (Some("connect"), ..) => format!(
             "Event-Name: CHANNEL_DATA\nUnique-ID: leg-c\nCaller-Destination-Number: 100\n\
-             variable_sip_h_X-Call-UUID: leg-a\nvariable_sip_h_X-Attempt: {attempt}\n\
+             variable_sip_h_X-Call-UUID: leg-a\nvariable_sip_h_X-Attempt: 2\n\
              variable_switch_r_sdp: {}\nContent-Type: command/reply\nReply-Text: %2BOK%0A\n\n",
             offer()
         ),
@@ -216,13 +252,28 @@ impl Pod {
     }
 
     /// Waits for the call's end, and says by which outcomes it was counted.
-    async fn outcome(self) -> String {
-        tokio::time::timeout(PATIENCE, self.call).await.expect("the call ends").unwrap();
+    async fn outcome(&mut self) -> String {
+        tokio::time::timeout(PATIENCE, &mut self.call).await.expect("the call ends").unwrap();
+        self.counted("sofia_phone_sessions_total{outcome=")
+    }
+
+    /// The labels behind `name` in the figures that are 1.
+    fn counted(&self, name: &str) -> String {
         let text = self.calls.parts.metrics.scrape(Instant::now());
-        let outcomes = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("sofia_phone_sessions_total{outcome=\"")?.strip_suffix("\"} 1"));
-        outcomes.collect::<Vec<_>>().join(" ")
+        let ones = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_suffix("} 1"));
+        ones.map(|label| label.trim_matches('"')).collect::<Vec<_>>().join(" ")
+    }
+
+    fn takeovers(&self) -> u64 {
+        self.calls.parts.metrics.takeovers.get()
+    }
+
+    /// A second of the caller's speech has been heard.
+    async fn hears_the_caller(&self) {
+        let now = Instant::now();
+        self.media_tell(MediaEvent::SpeechStarted { at: now }).await;
+        let utterance = Utterance { pcm: vec![0; 16_000], speech: Duration::from_secs(1), started: now, ended: now };
+        self.media_tell(MediaEvent::Utterance(utterance)).await;
     }
 }
 
@@ -271,7 +322,6 @@ fn calls() -> Calls {
 fn earlier() -> SavedState {
     let said = |role, content: &str| Message { role, content: content.to_owned() };
     SavedState {
-        version: crate::turn::state::FORMAT,
         turn: 1,
         history: vec![
             said(Role::Assistant, "Hello."),
@@ -282,32 +332,37 @@ fn earlier() -> SavedState {
     }
 }
 
-/// Until the pod before this one's state is known here and kept anew.
-async fn taken_over(switch: &Switch) {
-    let taken = async {
-        while switch.kept().is_none_or(|state| state.takeovers == 0) {
+async fn until_true(what: &str, holds: impl Fn() -> bool) {
+    let held = async {
+        while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, taken).await.expect("the call is taken over");
+    tokio::time::timeout(PATIENCE, held).await.unwrap_or_else(|_| panic!("expected that {what}"));
+}
+
+/// Until the state of the pod before this one is known here and kept anew.
+async fn taken_over(switch: &Switch) {
+    until_true("the call is taken over", || switch.kept().is_some_and(|state| state.takeovers > 0)).await;
 }
 
 #[tokio::test]
 async fn a_stream_that_fails_costs_the_caller_neither_the_call_nor_the_conversation() {
-    let (mut switch, socket) = Switch::with(2, Some(&earlier().encode())).await;
-    let pod = Pod::takes(socket, None).await;
+    let (mut switch, socket) = Switch::with(&state::write(&earlier()), Reading::Answered).await;
+    let mut pod = Pod::takes(socket, None).await;
     taken_over(&switch).await;
     pod.media_tell(MediaEvent::Failed).await;
     assert_eq!(switch.left().await, None, "the leg is left, not hung up");
     assert_eq!(pod.outcome().await, "error");
     let kept = switch.kept().unwrap();
     assert_eq!((kept.history, kept.takeovers), (earlier().history, 1));
+    assert_eq!(pod.takeovers(), 1);
     assert_eq!(switch.variable(HANDED_OVER_VARIABLE), None, "it counts as a failed attempt");
 }
 
 #[tokio::test]
 async fn a_media_worker_that_is_gone_is_no_end_of_the_call() {
-    let (mut switch, socket) = Switch::with(2, Some(&earlier().encode())).await;
+    let (mut switch, socket) = Switch::with(&state::write(&earlier()), Reading::Answered).await;
     let mut pod = Pod::takes(socket, None).await;
     taken_over(&switch).await;
     pod.loses_its_worker().await;
@@ -355,8 +410,8 @@ impl Dialogue for Faulty {
 #[tokio::test]
 async fn a_dialogue_that_panics_leaves_the_call_and_what_was_kept_to_the_next_pod() {
     for at in ["handle", "poll_backend", "handle_timeout", "poll_wish"] {
-        let (mut switch, socket) = Switch::with(2, Some(&earlier().encode())).await;
-        let pod = Pod::takes(socket, Some(Box::new(Faulty { at }))).await;
+        let (mut switch, socket) = Switch::with(&state::write(&earlier()), Reading::Answered).await;
+        let mut pod = Pod::takes(socket, Some(Box::new(Faulty { at }))).await;
         assert_eq!(switch.left().await, None, "{at}: the leg is left, not hung up");
         assert_eq!(pod.outcome().await, "error", "{at}");
         assert_eq!(switch.kept(), Some(earlier()), "{at}");
@@ -368,10 +423,70 @@ async fn why_the_switch_ended_a_leg_is_told_apart() {
     for (cause, outcome) in
         [("NORMAL_CLEARING", "caller_hung_up"), ("MEDIA_TIMEOUT", "media_lost"), ("SYSTEM_SHUTDOWN", "switch_lost")]
     {
-        let (switch, socket) = Switch::with(2, Some(&earlier().encode())).await;
-        let pod = Pod::takes(socket, None).await;
+        let (switch, socket) = Switch::with(&state::write(&earlier()), Reading::Answered).await;
+        let mut pod = Pod::takes(socket, None).await;
         taken_over(&switch).await;
         switch.says_event("CHANNEL_HANGUP", &format!("Hangup-Cause: {cause}\n"));
         assert_eq!(pod.outcome().await, outcome, "{cause}");
     }
+}
+
+#[tokio::test]
+async fn a_pod_that_gives_a_call_away_before_it_knows_the_conversation_leaves_that_alone() {
+    let released = Arc::new(Notify::new());
+    let (mut switch, socket) = Switch::with(&state::write(&earlier()), Reading::Held(Arc::clone(&released))).await;
+    let mut pod = Pod::takes(socket, None).await;
+    pod.calls.parts.handover.cancel();
+    switch.is_told(HANDED_OVER_VARIABLE).await;
+    released.notify_one();
+    assert_eq!(switch.left().await, None);
+    assert_eq!(pod.outcome().await, "handed_over");
+    assert_eq!(switch.kept(), Some(earlier()));
+    assert_eq!(switch.variable(HANDED_OVER_VARIABLE).as_deref(), Some("2"));
+}
+
+/// What counts calls that could not be taken over, by why.
+const UNREAD: &str = "sofia_phone_takeovers_failed_total{reason=";
+
+/// Gives a call away at once that it could not take over, and says what leg A holds then.
+async fn given_away_unread(state: &str, reading: Reading, reason: &str) -> Option<String> {
+    let (mut switch, socket) = Switch::with(state, reading).await;
+    let mut pod = Pod::takes(socket, None).await;
+    until_true("the state can't be read", || pod.counted(UNREAD) == reason).await;
+    pod.calls.parts.handover.cancel();
+    assert_eq!(switch.left().await, None);
+    assert_eq!((pod.outcome().await.as_str(), pod.takeovers()), ("handed_over", 0));
+    switch.variable(STATE_VARIABLE)
+}
+
+#[tokio::test]
+async fn what_a_pod_can_not_read_is_left_to_one_that_can() {
+    // {"v":9,"min_reader":9}, and a state of another kind of conversation.
+    for (state, reason) in [
+        ("eyJ2Ijo5LCJtaW5fcmVhZGVyIjo5fQ", "too_new"),
+        ("eyJ2IjoxLCJraW5kIjoiYm90In0", "other_kind"),
+        ("what-is-this", "unreadable"),
+    ] {
+        assert_eq!(given_away_unread(state, Reading::Answered, reason).await.as_deref(), Some(state));
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_the_switch_does_not_give_is_not_taken_for_none() {
+    let state = state::write(&earlier());
+    assert_eq!(given_away_unread(&state, Reading::Refused, "not_given").await, Some(state));
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_gives_way_to_what_the_caller_says() {
+    let (switch, socket) = Switch::with("what-is-this", Reading::Answered).await;
+    let pod = Pod::takes(socket, None).await;
+    until_true("the pod has begun", || !pod.counted(UNREAD).is_empty()).await;
+    pod.hears_the_caller().await;
+    until_true("the caller's words are kept", || {
+        switch
+            .variable(STATE_VARIABLE)
+            .is_some_and(|text| state::read::<SavedState>(&text).is_ok_and(|state| state.has_callers_words()))
+    })
+    .await;
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::turn::{history::Message, tool::ToolCall};
+use crate::turn::{history::Message, state::SavedState, tool::ToolCall};
 
 /// Numbers the turns of a call, across pods: what the caller said and what came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -213,8 +213,8 @@ pub enum Action {
     /// Drop every clip that was given so far, the one being played and those still being made too, and lift the pause
     /// if there is one. Answer with [`Input::ClipCut`] for the clip that had started.
     ClearPlayback,
-    /// Keep this text where the next pod finds it; it replaces the one before.
-    SaveState(String),
+    /// Keep this where the next pod finds it; it replaces the one before.
+    SaveState(Box<SavedState>),
     /// End the call. The last action but for marks.
     HangUp {
         /// Why.

@@ -185,7 +185,7 @@ impl Conversation {
                 self.end(now, if transferring { EndReason::Transferred } else { EndReason::CallerHungUp }, false);
             }
             Input::HandOver => {
-                self.actions.push_back(Action::SaveState(self.saved_state(now).encode()));
+                self.actions.push_back(Action::SaveState(Box::new(self.saved_state(now))));
                 self.end(now, EndReason::HandedOver, false);
             }
             Input::Stop { reason } => self.end(now, reason, true),

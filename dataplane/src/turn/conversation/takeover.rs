@@ -11,7 +11,7 @@ use super::{
 };
 use crate::turn::{
     history::History,
-    state::{FORMAT, SavedReply, SavedState},
+    state::{SavedReply, SavedState},
 };
 
 impl Conversation {
@@ -47,7 +47,6 @@ impl Conversation {
             unanswered.push_str(&said.text);
         }
         SavedState {
-            version: FORMAT,
             call_id: self.settings.call_id.clone(),
             caller: self.settings.caller.clone(),
             language: self.settings.language.clone(),
@@ -75,7 +74,7 @@ impl Conversation {
 
     /// Saves; a state that was not taken yet is replaced.
     pub(super) fn save(&mut self, now: Instant) {
-        let state = self.saved_state(now).encode();
+        let state = Box::new(self.saved_state(now));
         self.actions.retain(|action| !matches!(action, Action::SaveState(_)));
         self.actions.push_back(Action::SaveState(state));
     }

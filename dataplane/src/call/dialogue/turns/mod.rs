@@ -15,6 +15,7 @@ use super::{Desk, Dialogue, Happening, Wish};
 use crate::backend::clips::Clip;
 use crate::backend::{BackendError, BackendErrorKind, ReplyPart, SessionInfo, Stage, VoiceBackend};
 use crate::call::journal::Journal;
+use crate::call::state::{self, Body};
 use crate::metrics::Metrics;
 use crate::record::MarkKind;
 use crate::sessions::SessionState;
@@ -40,9 +41,21 @@ pub(in crate::call) struct TurnsParts {
     pub(in crate::call) dialed: String,
 }
 
+/// What is known of the pod before this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// What it left is being read.
+    Awaited,
+    /// All that there is to know.
+    Known,
+    /// It has left something that can't be had, or can't be read here. Another pod may.
+    Unread,
+}
+
 /// The dialogue of turns of one call.
 pub(in crate::call) struct Turns {
     conversation: Conversation,
+    before: Before,
     requests: Requests,
     judge: Judge,
     answers: mpsc::Receiver<Answer>,
@@ -63,8 +76,9 @@ pub(in crate::call) struct Turns {
 }
 
 impl Turns {
-    /// A dialogue that has not begun, whose agent is heard through `feeder`.
-    pub(in crate::call) fn new(parts: TurnsParts, feeder: StreamFeeder, now: Instant) -> Self {
+    /// A dialogue that has not begun, whose agent is heard through `feeder`. `awaits`: what the pod before this one left is
+    /// still to come.
+    pub(in crate::call) fn new(parts: TurnsParts, awaits: bool, feeder: StreamFeeder, now: Instant) -> Self {
         let TurnsParts { conversation: settings, transcripts, backend, apology, metrics, dialed } = parts;
         let info = Arc::new(SessionInfo {
             id: settings.call_id.clone(),
@@ -79,6 +93,7 @@ impl Turns {
         let voice = Voice::new(backend, feeder, requests.answers(), token.clone());
         Self {
             conversation: Conversation::new(settings, now),
+            before: if awaits { Before::Awaited } else { Before::Known },
             requests,
             judge: Judge::new(transcripts),
             answers,
@@ -215,7 +230,7 @@ impl Turns {
                 self.voice.clear();
                 stream.clear(self.newest_clip);
             }
-            Action::SaveState(state) => return Some(Wish::Keep(state)),
+            Action::SaveState(state) => return self.to_be_kept(&state).then(|| Wish::Keep(state::write(&*state))),
             Action::HangUp { cause } => return Some(Wish::HangUp(cause)),
             Action::Transfer { destination } => return Some(Wish::Transfer(destination)),
             Action::SendDtmf { digits } => {
@@ -232,17 +247,38 @@ impl Turns {
         None
     }
 
-    /// Goes on from what the pod before this one has left.
-    fn resume(&mut self, now: Instant, state: Option<&str>, journal: &mut Journal) {
-        self.metrics.takeovers.inc();
-        match state.map(SavedState::decode) {
-            Some(Ok(saved)) => {
-                self.conversation = Conversation::resume(self.conversation.settings().clone(), saved, now);
+    /// Whether `state` is worth more than what leg A holds: what could not be read here stays until there is something of
+    /// the caller's to put in its place.
+    fn to_be_kept(&mut self, state: &SavedState) -> bool {
+        match self.before {
+            Before::Awaited => false,
+            Before::Known => true,
+            Before::Unread => {
+                let kept = state.has_callers_words();
+                if kept {
+                    self.before = Before::Known;
+                }
+                kept
             }
-            Some(Err(error)) => journal.error(now, "takeover", &error.to_string()),
-            // The other pod was lost before there was anything to keep.
-            None => {}
         }
+    }
+
+    /// Goes on from what the pod before this one has left.
+    fn resume(&mut self, now: Instant, left: Result<Option<String>, String>, journal: &mut Journal) {
+        let failed = match left.map(|left| left.as_deref().map(state::read)) {
+            Ok(Some(Ok(saved))) => {
+                self.conversation = Conversation::resume(self.conversation.settings().clone(), saved, now);
+                self.before = Before::Known;
+                return self.metrics.takeovers.inc();
+            }
+            // The other pod was lost before there was anything to keep.
+            Ok(None) => return self.before = Before::Known,
+            Ok(Some(Err(error))) => (error.reason(), error.to_string()),
+            Err(text) => ("not_given", format!("expected what the pod before has kept, came: {text}")),
+        };
+        self.before = Before::Unread;
+        self.metrics.takeover_failed(failed.0);
+        journal.error(now, "takeover", &failed.1);
     }
 
     /// Tells the media what the conversation wants of them just now.
@@ -263,7 +299,7 @@ impl Turns {
 impl Dialogue for Turns {
     fn handle(&mut self, now: Instant, happening: Happening, desk: &mut Desk) {
         match happening {
-            Happening::TakenOver(state) => self.resume(now, state.as_deref(), &mut desk.journal),
+            Happening::TakenOver(left) => self.resume(now, left, &mut desk.journal),
             Happening::Answered => self.tell(Input::Answered),
             Happening::Media(event) => self.on_media(now, event, &mut desk.journal),
             Happening::Transferred => self.tell(Input::Transferred),
@@ -309,6 +345,14 @@ impl Dialogue for Turns {
 
     fn end_reason(&self) -> Option<EndReason> {
         self.conversation.end_reason()
+    }
+}
+
+impl Body for SavedState {
+    const KIND: &'static str = "turns";
+
+    fn fitted(&self, room: usize) -> Self {
+        self.fitted(room)
     }
 }
 

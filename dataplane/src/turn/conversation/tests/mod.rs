@@ -15,6 +15,7 @@ use std::{
 };
 
 use super::*;
+use crate::call::state;
 use crate::turn::{
     history::{Message, Role},
     tool::ToolCall,
@@ -45,7 +46,7 @@ impl Call {
 
     fn resumed(settings: ConversationSettings, saved: &str) -> Self {
         let now = Instant::now();
-        let saved = SavedState::decode(saved).expect("a conversation wrote it");
+        let saved = state::read(saved).expect("a conversation wrote it");
         let mut call = Self::of(Conversation::resume(settings, saved, now), now);
         call.input(Input::Answered);
         call
@@ -107,7 +108,7 @@ impl Call {
                     continue;
                 }
                 Action::SaveState(state) => {
-                    self.saved = Some(state);
+                    self.saved = Some(state::write(&*state));
                     self.saves += 1;
                     continue;
                 }

@@ -3,10 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::turn::{
-    history::MAX_MESSAGES,
-    state::{MAX_ENCODED, SavedState},
-};
+use crate::call::state::MAX_ENCODED;
+use crate::turn::{history::MAX_MESSAGES, state::SavedState};
 
 /// An input whose turn or clip is the newest one, less a few.
 fn any_input() -> impl Strategy<Value = Step> {
@@ -135,7 +133,7 @@ impl Run {
             return Ok(());
         }
         let before = self.conversation.saved_state(self.now);
-        let saved = SavedState::decode(&before.encode());
+        let saved = state::read::<SavedState>(&state::write(&before));
         prop_assert!(saved.is_ok(), "{saved:?}");
         let Ok(saved) = saved else { return Ok(()) };
         prop_assert!(before.history.ends_with(&saved.history) || saved.history.len() <= 2);
@@ -169,8 +167,9 @@ impl Run {
                     self.last_turn = turn.0;
                 }
                 Action::SaveState(state) => {
-                    prop_assert!(state.len() <= MAX_ENCODED);
-                    prop_assert!(SavedState::decode(&state).is_ok());
+                    let text = state::write(&*state);
+                    prop_assert!(text.len() <= MAX_ENCODED);
+                    prop_assert!(state::read::<SavedState>(&text).is_ok());
                 }
                 Action::ResumePlayback | Action::ClearPlayback => self.paused = false,
                 Action::HangUp { .. } => self.hung_up = true,

@@ -100,7 +100,7 @@ fn a_call_handed_over_before_a_word_was_said_is_greeted() {
 fn a_call_handed_over_twice_in_a_row_loses_nothing() {
     let mut call = Call::listening();
     call.ask("Hi");
-    let saved = SavedState::decode(&call.saved.expect("saved")).expect("readable");
+    let saved = state::read::<SavedState>(&call.saved.expect("saved")).expect("readable");
     let now = Instant::now();
     let mut between = Call::of(Conversation::resume(ConversationSettings::default(), saved, now), now);
     between.input(Input::HandOver);
