@@ -22,7 +22,7 @@ pub use bare_switch::{BareCall, Verdict};
 pub use dialogue::Dialogue;
 pub use folder::Folder;
 pub use http::{Reply, request};
-pub use openai::OpenAiServer;
+pub use openai::{OpenAiServer, Writing};
 pub use outside::{Capture, Captured, SpeechServer, recognise, skipped, word_errors, words};
 pub use pod::{ScriptedBackend, settings};
 pub use process::{PodBuilder, PodProcess, dataplane, run_dataplane};

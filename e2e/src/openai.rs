@@ -1,15 +1,20 @@
 //! A speech server with the OpenAI-compatible routes that remembers what it was asked. It understands nothing: every
-//! caller says "caller's words", the answer to the nth question is "Answer n.", and all speech is one recorded word.
+//! caller says "caller's words", the answer to the nth question is "Answer n.", and all speech is one recorded word. It can
+//! be slow, and knows which of its answers are still waited for.
 
+use std::convert::Infallible;
 use std::io::Cursor;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Json, State};
 use axum::http::{HeaderMap, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures_util::stream;
 use serde_json::{Value, json};
 use sofia_dataplane::backend::clips;
 use tokio::net::TcpListener;
@@ -25,8 +30,23 @@ pub struct OpenAiServer {
     task: JoinHandle<()>,
 }
 
+/// How the model of an [`OpenAiServer`] writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Writing {
+    /// Its answers come whole, at once.
+    #[default]
+    AtOnce,
+    /// An answer begins at once and has no end.
+    WithoutEnd,
+    /// It thinks, and no word ever comes.
+    Never,
+}
+
 #[derive(Debug, Default)]
 struct Heard {
+    writing: Writing,
+    /// Chat requests that are being answered.
+    open_chats: usize,
     transcriptions: usize,
     chats: Vec<Value>,
     spoken: Vec<String>,
@@ -41,9 +61,17 @@ impl OpenAiServer {
     /// # Panics
     /// When there is no free port.
     pub async fn start() -> Self {
+        Self::start_writing(Writing::AtOnce).await
+    }
+
+    /// Starts one whose model writes this way.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn start_writing(writing: Writing) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let heard = Shared::default();
+        let heard = Shared::new(Mutex::new(Heard { writing, ..Heard::default() }));
         let router = Router::new()
             .route("/v1/models", get(async || Json(json!({ "object": "list", "data": [] }))))
             .route("/v1/audio/transcriptions", post(transcribe))
@@ -86,6 +114,12 @@ impl OpenAiServer {
         locked(&self.heard).chats.iter().map(messages).collect()
     }
 
+    /// Chat requests that are being answered, of all that came: those whose connections are not closed.
+    #[must_use]
+    pub fn open_chats(&self) -> usize {
+        locked(&self.heard).open_chats
+    }
+
     /// The texts that were to be spoken so far.
     #[must_use]
     pub fn spoken(&self) -> Vec<String> {
@@ -122,17 +156,50 @@ async fn transcribe(State(heard): State<Shared>, headers: HeaderMap, _upload: ax
     Json(json!({ "text": "caller's words" }))
 }
 
-async fn chat(State(heard): State<Shared>, headers: HeaderMap, Json(chat): Json<Value>) -> impl IntoResponse {
+async fn chat(State(heard): State<Shared>, headers: HeaderMap, Json(chat): Json<Value>) -> Response {
     note_key(&heard, &headers);
-    let number = {
+    let (number, writing) = {
         let mut heard = locked(&heard);
         heard.chats.push(chat);
-        heard.chats.len()
+        (heard.chats.len(), heard.writing)
     };
-    let event = |delta: Value| format!("data: {}\n\n", json!({ "choices": [{ "index": 0, "delta": delta }] }));
-    let words = ["Answer ".to_owned(), format!("{number}.")];
-    let events: String = words.into_iter().map(|word| event(json!({ "content": word }))).collect();
-    ([(header::CONTENT_TYPE, "text/event-stream")], format!("{events}data: [DONE]\n\n"))
+    let body = if writing == Writing::AtOnce {
+        let events: String = ["Answer ".to_owned(), format!("{number}.")].iter().map(|word| event(word)).collect();
+        Body::from(format!("{events}data: [DONE]\n\n"))
+    } else {
+        let open = OpenChat::new(&heard);
+        Body::from_stream(stream::unfold((0, open), move |(words, open)| async move {
+            match (writing, words) {
+                (Writing::Never, _) => std::future::pending().await,
+                (_, 0) => {}
+                // As fast as a model writes that nobody waits for.
+                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+            let word = if words == 0 { format!("Answer {number}. ") } else { "And more. ".to_owned() };
+            Some((Ok::<_, Infallible>(event(&word)), (words + 1, open)))
+        }))
+    };
+    ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
+}
+
+fn event(words: &str) -> String {
+    format!("data: {}\n\n", json!({ "choices": [{ "index": 0, "delta": { "content": words } }] }))
+}
+
+/// A chat request, until its answer is whole or its connection closed.
+struct OpenChat(Shared);
+
+impl OpenChat {
+    fn new(heard: &Shared) -> Self {
+        locked(heard).open_chats += 1;
+        Self(Arc::clone(heard))
+    }
+}
+
+impl Drop for OpenChat {
+    fn drop(&mut self) {
+        locked(&self.0).open_chats -= 1;
+    }
 }
 
 async fn speak(State(heard): State<Shared>, headers: HeaderMap, Json(request): Json<Value>) -> impl IntoResponse {

@@ -71,8 +71,8 @@ pub(in crate::call) struct Turns {
     interruptible: bool,
     answer_expected: bool,
     heard_packets: bool,
-    /// All of the call's requests end with it.
-    _requests_end: DropGuard,
+    /// The voice's requests end with it; the others own themselves.
+    _voice_ends: DropGuard,
 }
 
 impl Turns {
@@ -89,7 +89,7 @@ impl Turns {
         });
         // Not under the session's own token: a call that is asked to end still says goodbye.
         let token = CancellationToken::new();
-        let (requests, answers) = Requests::new(Arc::clone(&backend), info, token.clone());
+        let (requests, answers) = Requests::new(Arc::clone(&backend), info);
         let voice = Voice::new(backend, feeder, requests.answers(), token.clone());
         Self {
             conversation: Conversation::new(settings, now),
@@ -106,7 +106,7 @@ impl Turns {
             interruptible: true,
             answer_expected: false,
             heard_packets: false,
-            _requests_end: token.drop_guard(),
+            _voice_ends: token.drop_guard(),
         }
     }
 
@@ -136,7 +136,7 @@ impl Turns {
             }
             MediaEvent::Glimpse(utterance) => {
                 if let Some(turn) = self.glimpse.take() {
-                    self.requests.glimpse(turn, utterance);
+                    self.requests.transcribe(turn, utterance);
                 }
             }
             MediaEvent::ClipStarted { clip, at, waited } => {

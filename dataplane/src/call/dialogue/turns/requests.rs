@@ -1,5 +1,6 @@
-//! Backend requests of one call: each turn's requests stand under one token, and what they answer comes back over one
-//! bounded channel. It decides nothing: what to ask, and what to make of the answer, is the conversation's matter.
+//! Backend requests of one call, each owned until it ends: what cancels a turn ends its requests, whatever was asked since,
+//! and what drops them all ends them all. What they answer comes back over one bounded channel. It decides nothing: what
+//! to ask, and what to make of the answer, is the conversation's matter.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -8,10 +9,10 @@ use std::time::Instant;
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::audio::{SampleRate, voicing};
-use crate::backend::{BackendError, ReplyPart, SessionInfo, VoiceBackend};
+use crate::backend::{BackendError, ReplyPart, SessionInfo, Stage, VoiceBackend};
 use crate::turn::conversation::{ClipId, TurnId};
 use crate::turn::history::Message;
 use crate::turn::transcript::Sound;
@@ -52,24 +53,19 @@ pub(super) enum Answer {
     },
 }
 
-/// The requests of one call.
+/// The requests of one call. They end with it.
 pub(super) struct Requests {
     backend: Arc<dyn VoiceBackend>,
     session: Arc<SessionInfo>,
-    call: CancellationToken,
-    turns: HashMap<TurnId, CancellationToken>,
+    /// Those that may not have ended yet. Dropping one aborts it, and with it what it asked of the backend.
+    open: HashMap<(TurnId, Stage), AbortOnDropHandle<()>>,
     answers: mpsc::Sender<Answer>,
 }
 
 impl Requests {
-    /// Requests that end, at the latest, when `call` is cancelled.
-    pub(super) fn new(
-        backend: Arc<dyn VoiceBackend>,
-        session: Arc<SessionInfo>,
-        call: CancellationToken,
-    ) -> (Self, mpsc::Receiver<Answer>) {
+    pub(super) fn new(backend: Arc<dyn VoiceBackend>, session: Arc<SessionInfo>) -> (Self, mpsc::Receiver<Answer>) {
         let (answers, receiver) = mpsc::channel(ANSWERS);
-        (Self { backend, session, call, turns: HashMap::new(), answers }, receiver)
+        (Self { backend, session, open: HashMap::new(), answers }, receiver)
     }
 
     /// Where other parts of the call put their answers.
@@ -77,24 +73,12 @@ impl Requests {
         self.answers.clone()
     }
 
-    /// Asks for the text of `utterance`.
+    /// Asks for the text of `utterance`: of a turn's, or of one that goes on and is no turn's yet.
     pub(super) fn transcribe(&mut self, turn: TurnId, utterance: Utterance) {
         let backend = Arc::clone(&self.backend);
         let answers = self.answers.clone();
-        self.spawn(turn, async move {
+        self.own(turn, Stage::Transcribe, async move {
             let _ = answers.send(transcribed(&*backend, turn, &utterance).await).await;
-        });
-    }
-
-    /// Asks for the text of an utterance that goes on. No turn's request, and it stands in the way of none: it ends with
-    /// the call, or by itself.
-    pub(super) fn glimpse(&self, turn: TurnId, utterance: Utterance) {
-        let (backend, answers, token) = (Arc::clone(&self.backend), self.answers.clone(), self.call.child_token());
-        tokio::spawn(async move {
-            let request = async {
-                let _ = answers.send(transcribed(&*backend, turn, &utterance).await).await;
-            };
-            token.run_until_cancelled(request).await
         });
     }
 
@@ -103,7 +87,7 @@ impl Requests {
         let backend = Arc::clone(&self.backend);
         let session = Arc::clone(&self.session);
         let answers = self.answers.clone();
-        self.spawn(turn, async move {
+        self.own(turn, Stage::Generate, async move {
             let result = match isolated(backend.generate(&text, &session, &history)).await {
                 Ok(mut reply) => loop {
                     match isolated(async { reply.next().await.transpose() }).await.transpose() {
@@ -130,18 +114,14 @@ impl Requests {
         });
     }
 
-    /// Ends the requests of `turn`; answers that are under way already may still come.
+    /// Ends the requests of `turn`, however many were made since; answers that are under way already may still come.
     pub(super) fn cancel(&mut self, turn: TurnId) {
-        if let Some(token) = self.turns.remove(&turn) {
-            token.cancel();
-        }
+        self.open.retain(|(other, _), _| *other != turn);
     }
 
-    fn spawn(&mut self, turn: TurnId, request: impl Future<Output = ()> + Send + 'static) {
-        // A turn's requests follow one another; the older turns' tokens are of no use once a newer turn asks.
-        self.turns.retain(|other, _| *other == turn);
-        let token = self.turns.entry(turn).or_insert_with(|| self.call.child_token()).clone();
-        tokio::spawn(async move { token.run_until_cancelled(request).await });
+    fn own(&mut self, turn: TurnId, stage: Stage, request: impl Future<Output = ()> + Send + 'static) {
+        self.open.retain(|_, request| !request.is_finished());
+        self.open.insert((turn, stage), AbortOnDropHandle::new(tokio::spawn(request)));
     }
 }
 
@@ -170,7 +150,99 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use futures_util::stream;
+
     use super::*;
+    use crate::backend::{ReplyStream, SpeechStream};
+
+    /// A backend that counts the replies that it is writing, and writes them for ever.
+    #[derive(Default)]
+    struct Endless {
+        open: Arc<AtomicUsize>,
+    }
+
+    struct Writing(Arc<AtomicUsize>);
+
+    impl Drop for Writing {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    #[async_trait]
+    impl VoiceBackend for Endless {
+        async fn transcribe(&self, _: &[i16], _: SampleRate) -> Result<String, BackendError> {
+            Ok("words".to_owned())
+        }
+
+        async fn generate(&self, _: &str, _: &SessionInfo, _: &[Message]) -> Result<ReplyStream, BackendError> {
+            self.open.fetch_add(1, Ordering::SeqCst);
+            let writing = Writing(Arc::clone(&self.open));
+            Ok(stream::once(async move {
+                let _writing = writing;
+                std::future::pending().await
+            })
+            .boxed())
+        }
+
+        async fn speak(&self, _: &str) -> Result<SpeechStream, BackendError> {
+            Err(BackendError::invalid("expected nothing to be said"))
+        }
+    }
+
+    fn utterance() -> Utterance {
+        let now = Instant::now();
+        Utterance { pcm: vec![0; 160], speech: Duration::from_millis(10), started: now, ended: now }
+    }
+
+    async fn until_open(open: &AtomicUsize, expected: usize) {
+        let reached = async {
+            while open.load(Ordering::SeqCst) != expected {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reached)
+            .await
+            .unwrap_or_else(|_| panic!("expected {expected} open, came {}", open.load(Ordering::SeqCst)));
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_cancelled_ends_its_requests_whatever_was_asked_since() {
+        let backend = Endless::default();
+        let open = Arc::clone(&backend.open);
+        let (mut requests, mut answers) = Requests::new(Arc::new(backend), Arc::default());
+        requests.generate(TurnId(1), "a".to_owned(), Vec::new());
+        until_open(&open, 1).await;
+        requests.transcribe(TurnId(2), utterance());
+        assert!(matches!(answers.recv().await, Some(Answer::Transcribed { turn: TurnId(2), .. })));
+        requests.cancel(TurnId(1));
+        until_open(&open, 0).await;
+
+        requests.generate(TurnId(2), "b".to_owned(), Vec::new());
+        until_open(&open, 1).await;
+        drop(requests);
+        until_open(&open, 0).await;
+    }
+
+    #[tokio::test]
+    async fn requests_that_have_ended_are_forgotten() {
+        let (mut requests, mut answers) = Requests::new(Arc::new(Endless::default()), Arc::default());
+        for turn in 0..100 {
+            requests.transcribe(TurnId(turn), utterance());
+            assert!(answers.recv().await.is_some());
+        }
+        let forgotten = async {
+            while requests.open.len() > 2 {
+                requests.transcribe(TurnId(100), utterance());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), forgotten).await.expect("they are forgotten");
+    }
 
     #[tokio::test]
     async fn a_backend_that_panics_is_a_backend_that_failed() {
