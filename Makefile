@@ -8,7 +8,7 @@ SOAK_CAPACITY ?= 250
 # Where cargo-deny and the like are kept between runs, outside the checkout.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sofia-phone/tools
 
-.PHONY: help demo test e2e bench soak scale lint fmt setup fuzz clean
+.PHONY: help demo test e2e bench soak marathon scale lint fmt setup fuzz clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ soak: ## SOAK_MINUTES (30) at 70 % of SOAK_CAPACITY calls, every feature, with a
 	target_dir=$$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
 	$(CARGO) run --release --locked --manifest-path e2e/bench/Cargo.toml -- soak --dataplane "$$target_dir/release/sofia-dataplane" \
 	  --minutes "$(SOAK_MINUTES)" --capacity "$(SOAK_CAPACITY)"
+
+marathon: ## 200 conversations of eleven minutes with two takeovers each: nothing grows, leaks or is made up
+	$(CARGO) build --release --locked --workspace --bins
+	$(CARGO) test --release --locked -p e2e --test long_conversations -- --ignored --nocapture
 
 scale: ## the operator with a thousand VoiceTrunks on a real API server, measured
 	CARGO="$(CARGO)" e2e/scale/run.sh

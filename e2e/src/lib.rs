@@ -8,6 +8,7 @@
 #![deny(missing_docs)]
 
 mod bare_switch;
+pub mod counting_server;
 mod dialogue;
 mod folder;
 mod http;
@@ -16,9 +17,12 @@ mod outside;
 mod pod;
 mod process;
 mod recording;
+pub mod tone_words;
+mod usage;
 mod wait;
 
 pub use bare_switch::{BareCall, Verdict};
+pub use counting_server::CountingServer;
 pub use dialogue::Dialogue;
 pub use folder::Folder;
 pub use http::{Reply, request};
@@ -27,6 +31,7 @@ pub use outside::{Capture, Captured, SpeechServer, recognise, skipped, word_erro
 pub use pod::{ScriptedBackend, settings};
 pub use process::{PodBuilder, PodProcess, dataplane, run_dataplane};
 pub use recording::{Recording, level_dbfs, likeness};
+pub use usage::Usage;
 pub use wait::{PATIENCE, eventually};
 
 use std::path::PathBuf;

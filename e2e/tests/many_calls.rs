@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use e2e::{PATIENCE, PodProcess, eventually, likeness, settings, switch, voice};
+use e2e::{PATIENCE, PodProcess, Usage, eventually, likeness, settings, switch, voice};
 use futures_util::StreamExt;
 use sofia_dataplane::Pod;
 use sofia_dataplane::audio::SampleRate;
@@ -25,32 +25,6 @@ const LONG: Duration = Duration::from_secs(60);
 /// Which call ends early, and which one speaks.
 const LEAVER: usize = 0;
 const TALKER: usize = 1;
-
-/// A process as the kernel sees it.
-struct Usage {
-    at: Instant,
-    cpu: Duration,
-    rss_bytes: u64,
-    descriptors: usize,
-}
-
-impl Usage {
-    fn of(id: u32) -> Self {
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("the process runs");
-        // Behind the name in parentheses: utime and stime are the 14th and 15th field of all, in ticks of 10 ms.
-        let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the process runs");
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        let kilobytes: u64 = rss.trim().trim_end_matches(" kB").parse().expect("a number");
-        Self {
-            at: Instant::now(),
-            cpu: Duration::from_millis(ticks * 10),
-            rss_bytes: kilobytes << 10,
-            descriptors: std::fs::read_dir(format!("/proc/{id}/fd")).expect("the process runs").count(),
-        }
-    }
-}
 
 fn number(at: usize) -> String {
     format!("+1555{at:07}")
