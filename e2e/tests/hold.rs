@@ -38,3 +38,29 @@ async fn the_conversation_waits_on_hold_and_goes_on_afterwards() {
 async fn state(pod: &PodProcess) -> String {
     pod.status().await["sessions"]["list"][0]["state"].as_str().unwrap_or_default().to_owned()
 }
+
+#[tokio::test]
+async fn a_telephone_that_sends_nothing_in_pauses_is_answered_and_is_on_hold_only_when_it_holds() {
+    // The answer takes longer than packets may be missing before the switch is asked whether the caller holds.
+    let pod = PodProcess::builder().set("MOCK_GENERATE_DELAY_MS", 6_000).set("SILENCE_SECONDS", 2).start().await;
+    let call = switch(&[&pod.esl()]).start().unwrap().dial(CallPlan::new("15550100"));
+    call.agent_finishes(PATIENCE).await.unwrap();
+    call.say(&voice("five_five")).await;
+    call.stop_sending();
+    let answer = call.agent_speaks(PATIENCE).await.unwrap();
+    assert!(pod.metric("sofia_phone_turns_total").await >= 1.0);
+    assert_eq!(state(&pod).await, "active");
+    // Silent, and asked whether they are there.
+    let prompted = call.wait_until("a prompt behind the answer", PATIENCE, |call| {
+        call.agent_speech.len() > answer.agent_speech.len() + 1
+    });
+    prompted.await.unwrap();
+
+    call.hold();
+    eventually("the session to be on hold", async || (state(&pod).await == "on_hold").then_some(())).await;
+    call.unhold();
+    call.send_again();
+    eventually("the session to be active", async || (state(&pod).await == "active").then_some(())).await;
+    call.hang_up();
+    println!("{}", call.outcome().await);
+}

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::connection::{Connection, until};
 use super::dialogue::{Desk, Dialogue, Echo, Happening, Nothing, Turns, TurnsParts, Wish};
+use super::hold::HoldWatch;
 use super::journal::{CallIdentity, Journal};
 use super::leg::{Leg, LegEvent};
 use super::{Begun, Calls};
@@ -35,6 +36,7 @@ pub(super) struct Driver<'a> {
     events: mpsc::Receiver<MediaEvent>,
     /// Nothing will come of the media any more.
     deaf: bool,
+    hold: HoldWatch,
     /// The switch's name for why it ended the leg.
     cause: Option<String>,
     recorder: Option<StereoRecorder>,
@@ -78,7 +80,19 @@ impl<'a> Driver<'a> {
         }
         let recorder = calls.parts.records.as_ref().map(|records| journal.recorder(records, now));
         let desk = Desk { stream, journal, session };
-        Box::new(Self { calls, identity, leg, dialogue, desk, events, deaf: false, cause: None, recorder, began })
+        Box::new(Self {
+            calls,
+            identity,
+            leg,
+            dialogue,
+            desk,
+            events,
+            deaf: false,
+            hold: HoldWatch::default(),
+            cause: None,
+            recorder,
+            began,
+        })
     }
 
     /// Runs the call to its end and hands its record over.
@@ -106,6 +120,7 @@ impl<'a> Driver<'a> {
                 () = until(told_at), if running => {
                     self.ask(|dialogue, desk| dialogue.handle_timeout(Instant::now(), desk));
                 }
+                () = until(self.hold.poll_timeout()), if running => self.ask_whether_held(),
                 // A switch that does not answer is not waited for.
                 () = until(gone_at), if !running => self.leg.is_gone(EndReason::SwitchLost),
                 () = handover.cancelled(), if running => {
@@ -165,6 +180,9 @@ impl<'a> Driver<'a> {
                 self.switch_error(&format!("expected the call to be transferred, came: {text}"));
                 self.tell(Happening::TransferFailed);
             }
+            LegEvent::CallState(state) => {
+                self.call_state(now, state.as_deref().map_err(String::as_str));
+            }
             LegEvent::Refused { what, text } => {
                 self.switch_error(&format!("expected the switch to take `{what}`, came: {text}"));
                 if !self.leg.is_answered() {
@@ -211,11 +229,35 @@ impl<'a> Driver<'a> {
                 self.calls.parts.metrics.dtmf_received.inc();
                 journal.keys(now, MarkKind::Dtmf, digit.encode_utf8(&mut [0; 4]));
             }
-            MediaEvent::Silent { since } => journal.mark(since, MarkKind::PacketsStopped, ""),
-            MediaEvent::Resumed { at } => journal.mark(at, MarkKind::PacketsResumed, ""),
+            MediaEvent::FirstPacket { .. } => self.hold.packets_came(),
+            MediaEvent::Silent { since } => {
+                journal.mark(since, MarkKind::PacketsStopped, "");
+                self.hold.packets_stopped(now);
+            }
+            MediaEvent::Resumed { at } => {
+                journal.mark(at, MarkKind::PacketsResumed, "");
+                if self.hold.packets_resumed() {
+                    self.tell(Happening::Held(false));
+                }
+            }
             _ => {}
         }
         self.tell(Happening::Media(event));
+    }
+
+    fn ask_whether_held(&mut self) {
+        let now = Instant::now();
+        if self.hold.asks(now)
+            && let Err(error) = self.leg.ask_call_state()
+        {
+            self.call_state(now, Err(&error.to_string()));
+        }
+    }
+
+    fn call_state(&mut self, now: Instant, state: Result<&str, &str>) {
+        if let Some(held) = self.hold.answered(now, state) {
+            self.tell(Happening::Held(held));
+        }
     }
 
     /// Does all that the dialogue asks for.

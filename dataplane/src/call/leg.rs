@@ -37,6 +37,8 @@ pub(super) enum LegEvent {
     Kept(Result<(), String>),
     /// The outcome of [`Leg::transfer`].
     Transferred(Result<(), String>),
+    /// How the caller's leg stands, as the switch names it. Only after [`Leg::ask_call_state`].
+    CallState(Result<String, String>),
     /// The switch did not take a command.
     Refused {
         /// Which.
@@ -69,6 +71,7 @@ pub(super) struct Leg {
     /// What was last kept on leg A for the next pod and is still on its way to the switch.
     saving: Option<RequestId>,
     transfer: Option<RequestId>,
+    asking_state: Option<RequestId>,
     stand: Stand,
 }
 
@@ -84,6 +87,7 @@ impl Leg {
             read_failed: false,
             saving: None,
             transfer: None,
+            asking_state: None,
             stand: Stand::Running,
         }
     }
@@ -131,6 +135,10 @@ impl Leg {
             OutboundEvent::ApiResult { request, result } if self.transfer == Some(request) => {
                 self.transfer = None;
                 LegEvent::Transferred(result.map(drop))
+            }
+            OutboundEvent::ApiResult { request, result } if self.asking_state == Some(request) => {
+                self.asking_state = None;
+                LegEvent::CallState(result)
             }
             OutboundEvent::CommandFailed { what, text } => LegEvent::Refused { what, text },
             OutboundEvent::HungUp { cause } => {
@@ -186,6 +194,12 @@ impl Leg {
     /// [`LegEvent::Transferred`].
     pub(super) fn transfer(&mut self, destination: &str, context: &str) -> Result<(), RequestError> {
         self.transfer = Some(self.connection.outbound.transfer(Instant::now(), destination, context)?);
+        Ok(())
+    }
+
+    /// Asks how the caller's leg stands; the outcome is [`LegEvent::CallState`].
+    pub(super) fn ask_call_state(&mut self) -> Result<(), RequestError> {
+        self.asking_state = Some(self.connection.outbound.get_leg_a_call_state(Instant::now())?);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ mod caller;
 mod connection;
 mod dialogue;
 mod driver;
+mod hold;
 mod journal;
 mod leg;
 pub(crate) mod listener;

@@ -140,6 +140,15 @@ impl Command {
         Ok(Self::line(&format!("api uuid_getvar {uuid} {name}")))
     }
 
+    /// `eval` of any channel's `Channel-Call-State`; the reply's body is `ACTIVE`, `HELD` or the like, empty where there is no such channel.
+    ///
+    /// # Errors
+    /// A malformed channel id.
+    pub fn call_state(uuid: &str) -> Result<Self, CommandError> {
+        check_uuid(uuid)?;
+        Ok(Self::line(&format!("api eval uuid:{uuid} ${{Channel-Call-State}}")))
+    }
+
     /// `uuid_transfer`: sends a channel to a destination of an XML dialplan's context.
     ///
     /// # Errors
@@ -257,6 +266,7 @@ mod tests {
             assert!(Command::uuid_setvar(UUID, evil, "v").is_err());
             assert!(Command::uuid_setvar(UUID, "n", evil).is_err());
             assert!(Command::uuid_getvar(UUID, evil).is_err());
+            assert!(Command::call_state(evil).is_err());
             assert!(Command::uuid_transfer(UUID, evil, "edge").is_err());
             assert!(Command::uuid_transfer(UUID, "1", evil).is_err());
             assert!(Command::uuid_kill(evil, HangupCause::NormalClearing).is_err());

@@ -107,6 +107,8 @@ pub enum CallState {
     Ringing,
     /// Answered.
     Active,
+    /// Answered, and put on hold by its caller.
+    Held,
     /// Over.
     Hangup,
 }
@@ -118,6 +120,7 @@ impl CallState {
         match self {
             Self::Ringing => "RINGING",
             Self::Active => "ACTIVE",
+            Self::Held => "HELD",
             Self::Hangup => "HANGUP",
         }
     }

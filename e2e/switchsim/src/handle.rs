@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::call::{CallShared, Control};
+use crate::channel::CallState;
 use crate::dialplan::playback;
 use crate::media::pump::Order;
 use crate::media::{Burst, Clip, Gap, LegReport};
@@ -204,6 +205,16 @@ impl CallHandle {
         self.shared.hold(false);
     }
 
+    /// Sends nothing from now on, as telephones do that are muted or say nothing and suppress silence; what comes is heard.
+    pub fn stop_sending(&self) {
+        self.shared.order(Order::Mute(true));
+    }
+
+    /// Sends again.
+    pub fn send_again(&self) {
+        self.shared.order(Order::Mute(false));
+    }
+
     /// Hangs up, or gives up while it rings. Returns at once.
     pub fn hang_up(&self) {
         self.shared.hang_up();
@@ -384,6 +395,7 @@ impl CallShared {
 
     pub(crate) fn hold(&self, on: bool) {
         self.note(if on { Happening::Held } else { Happening::Unheld });
+        self.channel.lock().call_state = if on { CallState::Held } else { CallState::Active };
         let soft = ["edge", "agent"]
             .iter()
             .all(|name| self.core.config.profile(name).is_none_or(|profile| profile.soft_timer));

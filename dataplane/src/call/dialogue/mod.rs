@@ -34,6 +34,8 @@ pub(super) enum Happening {
     Answered,
     /// Something in the media. What is the same for every kind (keys, packets that stop) is in the journal already.
     Media(MediaEvent),
+    /// The caller holds, or does not any more.
+    Held(bool),
     /// A transfer succeeded.
     Transferred,
     /// A transfer failed; the caller is still here.

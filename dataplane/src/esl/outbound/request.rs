@@ -31,6 +31,8 @@ pub enum CommandKind {
     SetVariable,
     /// `api uuid_getvar` on leg A.
     GetVariable,
+    /// `api eval` of leg A's call state.
+    CallState,
     /// `api uuid_transfer` of leg A.
     Transfer,
     /// Any other `api` command.
@@ -49,6 +51,7 @@ impl fmt::Display for CommandKind {
             Self::Exit => "exit",
             Self::SetVariable => "uuid_setvar",
             Self::GetVariable => "uuid_getvar",
+            Self::CallState => "eval",
             Self::Transfer => "uuid_transfer",
             Self::Api => "api",
         })
@@ -132,6 +135,16 @@ impl Outbound {
     pub fn get_leg_a_variable(&mut self, now: Instant, name: &str) -> Result<RequestId, RequestError> {
         let command = Command::uuid_getvar(self.known_leg_a()?, name)?;
         self.request(now, CommandKind::GetVariable, &command)
+    }
+
+    /// Asks how leg A stands: `HELD` when the caller holds, of which nothing else tells leg C. The outcome is an
+    /// [`OutboundEvent::ApiResult`](super::OutboundEvent::ApiResult).
+    ///
+    /// # Errors
+    /// As [`Command::call_state`], or when leg A is not known.
+    pub fn get_leg_a_call_state(&mut self, now: Instant) -> Result<RequestId, RequestError> {
+        let command = Command::call_state(self.known_leg_a()?)?;
+        self.request(now, CommandKind::CallState, &command)
     }
 
     /// Transfers leg A; leg C ends with it. The outcome is an [`OutboundEvent::ApiResult`](super::OutboundEvent::ApiResult).

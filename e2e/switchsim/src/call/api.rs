@@ -50,6 +50,7 @@ impl Api for SwitchApi<'_> {
                 Some(value) if value.is_empty() => "-ERR no reply\n".to_owned(),
                 Some(value) => value.into_owned(),
             },
+            ("eval", _) => expand(self.core, arguments),
             ("uuid_dump", Some(target)) => esl::dump(events, &target.channel.lock()),
             ("uuid_transfer", Some(target)) => transfer(&target, rest),
             ("uuid_kill", Some(target)) => kill(&target, rest),
@@ -57,6 +58,16 @@ impl Api for SwitchApi<'_> {
         };
         ApiResult::Body(body)
     }
+}
+
+/// `eval [uuid:<uuid>] <text>`: the text with one channel's headers in it, of which there is one here.
+fn expand(core: &Core, arguments: &str) -> String {
+    let (uuid, text) = match arguments.strip_prefix("uuid:") {
+        Some(rest) => rest.split_once(' ').unwrap_or((rest, "")),
+        None => ("", arguments),
+    };
+    let state = core.channels().get(uuid).map(|target| target.channel.lock().call_state.name());
+    text.replace("${Channel-Call-State}", state.unwrap_or_default())
 }
 
 fn set_variable(target: &Registered, rest: &str) -> String {

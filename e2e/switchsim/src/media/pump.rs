@@ -84,6 +84,8 @@ pub(crate) enum Order {
         done: Option<oneshot::Sender<()>>,
     },
     Hold(bool),
+    /// Sends nothing, or again; what comes is heard.
+    Mute(bool),
     Local(Option<LocalSound>),
     /// `removed` fires when the caller's report is final.
     Remove {
@@ -351,6 +353,7 @@ impl Worker {
                 caller.speaker.held = held;
                 caller.monitor.lock().audible = !held;
             }
+            Order::Mute(muted) => caller.speaker.held = muted,
             Order::Local(sound) => {
                 caller.local = sound;
                 caller.local_at = 0;

@@ -70,7 +70,6 @@ pub(in crate::call) struct Turns {
     newest_clip: ClipId,
     interruptible: bool,
     answer_expected: bool,
-    heard_packets: bool,
     /// The voice's requests end with it; the others own themselves.
     _voice_ends: DropGuard,
 }
@@ -105,7 +104,6 @@ impl Turns {
             newest_clip: ClipId(0),
             interruptible: true,
             answer_expected: false,
-            heard_packets: false,
             _voice_ends: token.drop_guard(),
         }
     }
@@ -116,7 +114,6 @@ impl Turns {
 
     fn on_media(&mut self, now: Instant, event: MediaEvent, journal: &mut Journal) {
         match event {
-            MediaEvent::FirstPacket { .. } => self.heard_packets = true,
             MediaEvent::SpeechStarted { at } => {
                 journal.mark(at, MarkKind::SpeechStart, "");
                 self.tell(Input::SpeechStarted);
@@ -153,10 +150,11 @@ impl Turns {
                 self.tell(Input::ClipCut { clip, heard });
             }
             MediaEvent::Dtmf { digit } => self.tell(Input::Dtmf { digit }),
-            // A caller who was never heard may still hear; one who was is on hold, or gone without a word.
-            MediaEvent::Silent { .. } if self.heard_packets => self.tell(Input::Hold),
-            MediaEvent::Resumed { .. } => self.tell(Input::Unhold),
-            MediaEvent::Silent { .. } | MediaEvent::Recorded(_) | MediaEvent::Failed => {}
+            MediaEvent::FirstPacket { .. }
+            | MediaEvent::Silent { .. }
+            | MediaEvent::Resumed { .. }
+            | MediaEvent::Recorded(_)
+            | MediaEvent::Failed => {}
         }
     }
 
@@ -302,6 +300,8 @@ impl Dialogue for Turns {
             Happening::TakenOver(left) => self.resume(now, left, &mut desk.journal),
             Happening::Answered => self.tell(Input::Answered),
             Happening::Media(event) => self.on_media(now, event, &mut desk.journal),
+            Happening::Held(true) => self.tell(Input::Hold),
+            Happening::Held(false) => self.tell(Input::Unhold),
             Happening::Transferred => self.tell(Input::Transferred),
             Happening::TransferFailed => self.tell(Input::TransferFailed),
             Happening::HungUp => self.tell(Input::CallerHungUp),
