@@ -12,8 +12,9 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::agent::{AgentProfile, DialogueProfile};
 use super::connection::{Connection, until};
-use super::dialogue::{Desk, Dialogue, Echo, Happening, Nothing, Turns, TurnsParts, Wish};
+use super::dialogue::{Desk, Dialogue, Echo, Happening, Nothing, Shared, Turns, Wish};
 use super::hold::HoldWatch;
 use super::journal::{CallIdentity, Journal};
 use super::leg::{Leg, LegEvent};
@@ -21,7 +22,7 @@ use super::{Begun, Calls};
 use crate::record::{MarkKind, StereoRecorder};
 use crate::sessions::{Permit, SessionState};
 use crate::turn::conversation::EndReason;
-use crate::worker::{InbandKeys, MediaEvent, StreamMode};
+use crate::worker::{InbandKeys, MediaEvent};
 
 /// A panic in a dialogue: a bug of ours.
 struct Fault;
@@ -29,6 +30,7 @@ struct Fault;
 /// One call.
 pub(super) struct Driver<'a> {
     calls: &'a Calls,
+    agent: Arc<AgentProfile>,
     identity: CallIdentity,
     leg: Leg,
     dialogue: Box<dyn Dialogue>,
@@ -46,16 +48,17 @@ pub(super) struct Driver<'a> {
 impl<'a> Driver<'a> {
     /// On the heap: a task keeps room for each place that its state moves through, and this is most of a call's.
     pub(super) fn new(calls: &'a Calls, connection: Connection, begun: Begun, began: Instant) -> Box<Self> {
-        let Begun { identity, session, media, stream, events, mode } = begun;
+        let Begun { identity, session, media, stream, events, agent } = begun;
         let now = Instant::now();
         let mut leg = Leg::new(connection, identity.call_id.clone(), identity.attempt);
-        let dialogue: Box<dyn Dialogue> = match mode {
-            StreamMode::Echo => Box::new(Echo::new(began + calls.config.conversation.max_duration)),
-            StreamMode::Conversation => {
+        let dialogue: Box<dyn Dialogue> = match &agent.dialogue {
+            DialogueProfile::Echo { max_duration } => Box::new(Echo::new(began + *max_duration)),
+            DialogueProfile::Turns(turns) => {
                 if leg.is_taken_over() {
                     leg.read_state();
                 }
-                Box::new(Turns::new(turns(calls, &identity), leg.is_reading(), stream.feeder(), now))
+                let shared = Shared { apology: calls.parts.apology.clone(), metrics: Arc::clone(&calls.parts.metrics) };
+                Box::new(Turns::new(turns, &identity, shared, leg.is_reading(), stream.feeder(), now))
             }
         };
         let mut journal = Journal::new(&identity, Arc::clone(&calls.parts.metrics), began);
@@ -65,6 +68,7 @@ impl<'a> Driver<'a> {
             caller = %crate::telemetry::shown_number(&identity.caller, calls.config.privacy == crate::record::Privacy::Shown),
             dialed = identity.dialed,
             attempt = identity.attempt,
+            agent = agent.name,
             codec = media.codec.encoding_name(),
             keys = media.dtmf.map(|dtmf| format!("telephone-event/{}", dtmf.clock_hz)),
             "a call begins"
@@ -82,6 +86,7 @@ impl<'a> Driver<'a> {
         let desk = Desk { stream, journal, session };
         Box::new(Self {
             calls,
+            agent,
             identity,
             leg,
             dialogue,
@@ -290,7 +295,7 @@ impl<'a> Driver<'a> {
     }
 
     fn transfer(&mut self, destination: &str) {
-        if let Err(error) = self.leg.transfer(destination, &self.calls.config.transfer_context) {
+        if let Err(error) = self.leg.transfer(destination, &self.agent.transfer_context) {
             self.switch_error(&format!("the call could not be transferred: {error}"));
             self.tell(Happening::TransferFailed);
         }
@@ -372,20 +377,6 @@ impl<'a> Driver<'a> {
 /// Runs a dialogue's work so that a panic in it becomes a fault of that one call.
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|_| Fault)
-}
-
-fn turns(calls: &Calls, identity: &CallIdentity) -> TurnsParts {
-    let mut conversation = calls.config.conversation.clone();
-    conversation.call_id.clone_from(&identity.call_id);
-    conversation.caller.clone_from(&identity.caller);
-    TurnsParts {
-        conversation,
-        transcripts: calls.config.transcripts,
-        backend: Arc::clone(&calls.parts.backend),
-        apology: calls.parts.apology.clone(),
-        metrics: Arc::clone(&calls.parts.metrics),
-        dialed: identity.dialed.clone(),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! One task tree a call: it takes the offer that FreeSWITCH brings, answers it with a media worker's address, and
 //! leads the conversation between media, backend and switch. Everything of a call ends with its task.
 
+pub(crate) mod agent;
 mod caller;
 mod connection;
 mod dialogue;
@@ -20,8 +21,7 @@ use futures_util::FutureExt;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::audio::{Codec, VoiceSettings};
-use crate::backend::VoiceBackend;
+use crate::audio::Codec;
 use crate::backend::clips::Clip;
 use crate::esl::{ChannelData, HangupCause, OutboundEvent, OutboundSettings};
 use crate::metrics::Metrics;
@@ -29,10 +29,8 @@ use crate::record::{Delivery, Privacy};
 use crate::sdp::{AnswerParams, NegotiatedMedia, Offer, Surroundings};
 use crate::sessions::{Admission, DuplicateSession, NewSession, Permit, Registry, SessionGuard};
 use crate::telemetry::shown_number;
-use crate::turn::conversation::ConversationSettings;
-use crate::turn::endpointing::EndpointingSettings;
-use crate::turn::transcript::TranscriptCheck;
-use crate::worker::{InbandKeys, MediaEvent, StreamHandle, StreamMode, StreamSeed, StreamSpec, WorkerError, Workers};
+use crate::worker::{InbandKeys, MediaEvent, StreamHandle, StreamSeed, StreamSpec, WorkerError, Workers};
+use agent::{AgentProfile, Agents};
 use caller::Caller;
 use connection::Connection;
 use driver::Driver;
@@ -64,15 +62,8 @@ pub(crate) struct CallsConfig {
     pub(crate) rtp_address: Option<IpAddr>,
     pub(crate) inband_keys: InbandKeys,
     pub(crate) jitter_max: Duration,
-    pub(crate) conversation: ConversationSettings,
-    pub(crate) endpointing: EndpointingSettings,
-    pub(crate) voice: VoiceSettings,
-    /// What is taken for nothing said.
-    pub(crate) transcripts: TranscriptCheck,
-    /// The dialled number that is the echo test.
-    pub(crate) echo_number: Option<String>,
-    /// The dialplan context in which a transfer's destination is looked for.
-    pub(crate) transfer_context: String,
+    /// Who answers which number.
+    pub(crate) agents: Agents,
     pub(crate) privacy: Privacy,
     /// The pod's name in records.
     pub(crate) pod: Option<String>,
@@ -81,7 +72,6 @@ pub(crate) struct CallsConfig {
 /// The parts of the pod that calls use.
 pub(crate) struct CallsParts {
     pub(crate) workers: Workers,
-    pub(crate) backend: Arc<dyn VoiceBackend>,
     pub(crate) apology: Clip,
     pub(crate) admission: Admission,
     pub(crate) registry: Registry,
@@ -135,7 +125,7 @@ struct Begun {
     media: NegotiatedMedia,
     stream: StreamHandle,
     events: tokio::sync::mpsc::Receiver<MediaEvent>,
-    mode: StreamMode,
+    agent: Arc<AgentProfile>,
 }
 
 impl Calls {
@@ -234,13 +224,12 @@ impl Calls {
             surroundings: Surroundings { own: &own, switch_is_here: switch.is_loopback() || switch == here },
         })?;
         let session = self.register(&identity, data)?;
-        let echo = self.config.echo_number.as_deref() == Some(&identity.dialed);
-        let mode = if echo { StreamMode::Echo } else { StreamMode::Conversation };
+        let agent = Arc::clone(self.config.agents.answering(&identity.dialed));
         let (stream, events) = place.open(StreamSpec {
             media: answer.media.clone(),
-            mode,
-            endpointing: self.config.endpointing.clone(),
-            voice: self.config.voice,
+            mode: agent.dialogue.stream_mode(),
+            endpointing: agent.endpointing.clone(),
+            voice: agent.voice,
             inband_keys: self.config.inband_keys,
             jitter_max: self.config.jitter_max,
             record: self.parts.records.is_some(),
@@ -248,7 +237,7 @@ impl Calls {
             cname: format!("{:016x}", rand::random::<u64>()),
         })?;
         connection.outbound.answer(Instant::now(), &answer.sdp)?;
-        Ok(Begun { identity, session, media: answer.media, stream, events, mode })
+        Ok(Begun { identity, session, media: answer.media, stream, events, agent })
     }
 
     fn register(&self, identity: &CallIdentity, data: &ChannelData) -> Result<SessionGuard, DuplicateSession> {

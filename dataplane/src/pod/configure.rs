@@ -14,6 +14,7 @@ use crate::backend::{
     SetupError, Stage, VoiceBackend, build,
 };
 use crate::call::CallsConfig;
+use crate::call::agent::{AgentProfile, Agents, DialogueProfile, TurnsProfile};
 use crate::esl::{OutboundSettings, Token};
 use crate::metrics::{CircuitLevel, Metrics};
 use crate::record::{Delivery, DeliverySettings, PostTarget, Privacy};
@@ -28,10 +29,15 @@ const TOKEN_VARIABLE: &str = "sip_h_X-Sofia-Token";
 /// No limit that a call reaches: what "let silence be" means to a timer.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 
+/// The name of the agent that the settings describe, and of the echo test.
+const AGENT: &str = "agent";
+const ECHO: &str = "echo";
+
 /// A share of failures that there never is.
 const NO_SHARE: u32 = 101;
 
-pub(super) fn calls(settings: &Settings) -> CallsConfig {
+/// `backend` answers the calls of the one agent that the settings describe.
+pub(super) fn calls(settings: &Settings, backend: Arc<dyn VoiceBackend>) -> CallsConfig {
     CallsConfig {
         outbound: OutboundSettings {
             // A switch answers within a millisecond; whoever says nothing holds a permit meanwhile.
@@ -43,7 +49,16 @@ pub(super) fn calls(settings: &Settings) -> CallsConfig {
         rtp_address: settings.rtp_address,
         inband_keys: settings.inband_keys,
         jitter_max: settings.jitter_max,
-        conversation: conversation(settings),
+        agents: agents(settings, backend),
+        privacy: privacy(settings),
+        pod: settings.pod_name.clone(),
+    }
+}
+
+fn agents(settings: &Settings, backend: Arc<dyn VoiceBackend>) -> Agents {
+    let profile = |name: &str, dialogue| AgentProfile {
+        name: name.to_owned(),
+        dialogue,
         endpointing: EndpointingSettings {
             min_speech: settings.min_speech,
             short_answer: settings.short_answer,
@@ -53,11 +68,16 @@ pub(super) fn calls(settings: &Settings) -> CallsConfig {
             ..EndpointingSettings::default()
         },
         voice: VoiceSettings::default(),
-        transcripts: settings.transcript_check,
-        echo_number: settings.echo_number.clone(),
         transfer_context: settings.transfer_context.clone(),
-        privacy: privacy(settings),
-        pod: settings.pod_name.clone(),
+    };
+    let turns = TurnsProfile { conversation: conversation(settings), transcripts: settings.transcript_check, backend };
+    let agents = Agents::new(profile(AGENT, DialogueProfile::Turns(turns)));
+    match &settings.echo_number {
+        Some(number) => {
+            let echo = DialogueProfile::Echo { max_duration: settings.session_timeout };
+            agents.with(number.clone(), profile(ECHO, echo))
+        }
+        None => agents,
     }
 }
 

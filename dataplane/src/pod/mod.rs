@@ -190,17 +190,9 @@ impl Pod {
         let listener = listener::bind(settings.esl).map_err(listen)?;
         let esl = listener.local_addr().map_err(listen)?;
         let guarded: Arc<dyn VoiceBackend> = Arc::clone(&backend) as _;
-        let parts = CallsParts {
-            workers,
-            backend: Arc::clone(&guarded),
-            apology,
-            admission,
-            registry,
-            metrics,
-            handover: drain.handover().clone(),
-            records,
-        };
-        let calls = Arc::new(Calls::new(configure::calls(&settings), parts));
+        let parts =
+            CallsParts { workers, apology, admission, registry, metrics, handover: drain.handover().clone(), records };
+        let calls = Arc::new(Calls::new(configure::calls(&settings, Arc::clone(&guarded)), parts));
         tokio::spawn(listener::run(Arc::clone(&calls), listener));
         let watched = pace::watch(counters, calls.admission().clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(watched));

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::audio::{Codec, VoiceSettings};
 use crate::backend::{MockBackend, MockSettings, apology};
+use crate::call::agent::{Agents, TurnsProfile};
 use crate::call::caller::Caller;
 use crate::call::{CallsConfig, CallsParts, HANDED_OVER_VARIABLE, STATE_VARIABLE, state};
 use crate::esl::{OutboundEvent, OutboundSettings};
@@ -290,24 +291,30 @@ fn calls() -> Calls {
         max_missed_percent: 1,
         max_load_percent: None,
     };
+    let turns = TurnsProfile {
+        conversation: ConversationSettings::default(),
+        transcripts: TranscriptCheck::None,
+        backend: Arc::new(MockBackend::new(MockSettings::INSTANT)),
+    };
+    let agent = AgentProfile {
+        name: "agent".to_owned(),
+        dialogue: DialogueProfile::Turns(turns),
+        endpointing: EndpointingSettings::default(),
+        voice: VoiceSettings::default(),
+        transfer_context: "edge".to_owned(),
+    };
     let config = CallsConfig {
         outbound: OutboundSettings::default(),
         codecs: vec![Codec::Pcmu],
         rtp_address: None,
         inband_keys: InbandKeys::Disabled,
         jitter_max: Duration::from_millis(60),
-        conversation: ConversationSettings::default(),
-        endpointing: EndpointingSettings::default(),
-        voice: VoiceSettings::default(),
-        transcripts: TranscriptCheck::None,
-        echo_number: Some("9999".to_owned()),
-        transfer_context: "edge".to_owned(),
+        agents: Agents::new(agent),
         privacy: Privacy::Masked,
         pod: None,
     };
     let parts = CallsParts {
         workers: Workers::start(WorkersConfig { host, start_port: 0 }, &counters).unwrap(),
-        backend: Arc::new(MockBackend::new(MockSettings::INSTANT)),
         apology: apology::bundled().clone(),
         admission: Admission::new(limits, now),
         registry: Registry::new(),

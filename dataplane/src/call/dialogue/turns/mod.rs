@@ -13,8 +13,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Desk, Dialogue, Happening, Wish};
 use crate::backend::clips::Clip;
-use crate::backend::{BackendError, BackendErrorKind, ReplyPart, SessionInfo, Stage, VoiceBackend};
-use crate::call::journal::Journal;
+use crate::backend::{BackendError, BackendErrorKind, ReplyPart, SessionInfo, Stage};
+use crate::call::agent::TurnsProfile;
+use crate::call::journal::{CallIdentity, Journal};
 use crate::call::state::{self, Body};
 use crate::metrics::Metrics;
 use crate::record::MarkKind;
@@ -23,22 +24,15 @@ use crate::turn::conversation::{
     Action, ClipId, Conversation, ConversationSettings, EndReason, Failure, Input, Mark, TurnId,
 };
 use crate::turn::state::SavedState;
-use crate::turn::transcript::{Judge, TranscriptCheck};
+use crate::turn::transcript::Judge;
 use crate::worker::{MediaEvent, StreamFeeder, Utterance};
 use requests::{Answer, Requests};
 use speech::Voice;
 
-/// What a dialogue of turns is made from, besides the call itself.
-pub(in crate::call) struct TurnsParts {
-    /// What this call's conversation is set to.
-    pub(in crate::call) conversation: ConversationSettings,
-    /// What is taken for nothing said.
-    pub(in crate::call) transcripts: TranscriptCheck,
-    pub(in crate::call) backend: Arc<dyn VoiceBackend>,
+/// What all dialogues of turns of a pod share.
+pub(in crate::call) struct Shared {
     pub(in crate::call) apology: Clip,
     pub(in crate::call) metrics: Arc<Metrics>,
-    /// What the caller dialled.
-    pub(in crate::call) dialed: String,
 }
 
 /// What is known of the pod before this one.
@@ -75,26 +69,38 @@ pub(in crate::call) struct Turns {
 }
 
 impl Turns {
-    /// A dialogue that has not begun, whose agent is heard through `feeder`. `awaits`: what the pod before this one left is
-    /// still to come.
-    pub(in crate::call) fn new(parts: TurnsParts, awaits: bool, feeder: StreamFeeder, now: Instant) -> Self {
-        let TurnsParts { conversation: settings, transcripts, backend, apology, metrics, dialed } = parts;
+    /// A dialogue that has not begun, of the call of that identity, whose agent is heard through `feeder`. `awaits`: what
+    /// the pod before this one left is still to come.
+    pub(in crate::call) fn new(
+        profile: &TurnsProfile,
+        identity: &CallIdentity,
+        Shared { apology, metrics }: Shared,
+        awaits: bool,
+        feeder: StreamFeeder,
+        now: Instant,
+    ) -> Self {
+        let TurnsProfile { conversation, transcripts, backend } = profile;
+        let settings = ConversationSettings {
+            call_id: identity.call_id.clone(),
+            caller: identity.caller.clone(),
+            ..conversation.clone()
+        };
         let info = Arc::new(SessionInfo {
             id: settings.call_id.clone(),
             caller: settings.caller.clone(),
-            dialed,
+            dialed: identity.dialed.clone(),
             language: settings.language.clone(),
             prompt: settings.prompt.clone(),
         });
         // Not under the session's own token: a call that is asked to end still says goodbye.
         let token = CancellationToken::new();
-        let (requests, answers) = Requests::new(Arc::clone(&backend), info);
-        let voice = Voice::new(backend, feeder, requests.answers(), token.clone());
+        let (requests, answers) = Requests::new(Arc::clone(backend), info);
+        let voice = Voice::new(Arc::clone(backend), feeder, requests.answers(), token.clone());
         Self {
             conversation: Conversation::new(settings, now),
             before: if awaits { Before::Awaited } else { Before::Known },
             requests,
-            judge: Judge::new(transcripts),
+            judge: Judge::new(*transcripts),
             answers,
             voice,
             apology,
