@@ -30,7 +30,7 @@ pub use mock::{MockBackend, MockSettings};
 pub use openai::{OpenAiBackend, OpenAiSettings};
 pub use resilience::{BackendObserver, ResilienceSettings, Resilient, RetryPolicy};
 pub use secret::Secret;
-pub use setup::{BackendSettings, BackendsSettings, SetupError, build};
+pub use setup::{BackendSettings, BackendsSettings, SetupError, SharedEndpoints, build};
 
 /// A speech backend: the three steps from what a caller said to what the caller hears.
 ///
@@ -70,6 +70,13 @@ pub trait VoiceBackend: Send + Sync + 'static {
     async fn health(&self) -> Result<(), BackendError> {
         Ok(())
     }
+
+    /// What `stage` asks, as a name: where two backends of a process give the same one, what befalls one befalls the other,
+    /// and they share a circuit. `None`: nobody else asks it. Never with credentials in it.
+    fn endpoint(&self, stage: Stage) -> Option<String> {
+        let _ = stage;
+        None
+    }
 }
 
 #[async_trait]
@@ -93,6 +100,10 @@ impl<B: VoiceBackend + ?Sized> VoiceBackend for Arc<B> {
 
     async fn health(&self) -> Result<(), BackendError> {
         (**self).health().await
+    }
+
+    fn endpoint(&self, stage: Stage) -> Option<String> {
+        (**self).endpoint(stage)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::backend::openai::{EndpointSettings, HttpSettings, OpenAiSettings, Pro
 use crate::backend::resilience::{Adaptation, BackendObserver, BreakerSettings, CircuitState};
 use crate::backend::{
     BackendErrorKind, BackendSettings, BackendsSettings, MockSettings, ResilienceSettings, Resilient, RetryPolicy,
-    SetupError, Stage, VoiceBackend, build,
+    SetupError, SharedEndpoints, Stage, VoiceBackend, build,
 };
 use crate::call::CallsConfig;
 use crate::call::agent::{AgentProfile, Agents, DialogueProfile, TurnsProfile};
@@ -133,7 +133,8 @@ pub(super) fn backend(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Res
         BackendKind::OpenAi => BackendSettings::OpenAi(Box::new(openai(settings))),
     };
     let settings = BackendsSettings { primary, fallbacks: Vec::new(), resilience: resilience(settings) };
-    build(&settings, |_| observer(metrics))
+    let endpoints = SharedEndpoints::new(settings.resilience.breaker);
+    build(&settings, &endpoints, |_| observer(metrics))
 }
 
 pub(super) fn guard(settings: &Settings, metrics: &Arc<Metrics>, backend: Arc<dyn VoiceBackend>) -> Resilient {

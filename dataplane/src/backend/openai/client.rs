@@ -1,6 +1,7 @@
 //! The HTTP client of all that the data plane asks over HTTP: TLS, proxies, connection reuse. It knows no routes.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -33,6 +34,34 @@ pub fn install_tls_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// The clients of a process, and with them its open connections: one for all servers that are connected to alike.
+#[derive(Debug, Default)]
+pub struct HttpClients {
+    /// With settings, and whether they can speak TLS.
+    clients: Mutex<Vec<(HttpSettings, bool, Client)>>,
+}
+
+impl HttpClients {
+    /// A client for `urls`, as [`HttpSettings::client`] makes it; the one that there is already, if there is one.
+    ///
+    /// # Errors
+    /// As [`HttpSettings::client`].
+    pub fn client(&self, settings: &HttpSettings, urls: &[&Url]) -> Result<Client, SetupError> {
+        let secure = urls.iter().any(|url| is_secure(url));
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, _, client)) = clients.iter().find(|(made, tls, _)| made == settings && *tls == secure) {
+            return Ok(client.clone());
+        }
+        let client = settings.client(urls.iter().copied())?;
+        clients.push((settings.clone(), secure, client.clone()));
+        Ok(client)
+    }
+}
+
+fn is_secure(url: &Url) -> bool {
+    url.scheme() == "https"
+}
+
 impl HttpSettings {
     /// A client for `urls`. Redirects are not followed: a request with a key and a caller's voice goes nowhere else. It
     /// does not retry either; [`crate::backend::RetryPolicy`] does.
@@ -50,7 +79,7 @@ impl HttpSettings {
             builder = builder.no_proxy();
         }
         let authorities = self.authorities()?;
-        builder = if urls.into_iter().any(|url| url.scheme() == "https") {
+        builder = if urls.into_iter().any(is_secure) {
             builder.tls_certs_merge(authorities)
         } else {
             // A slim image may have no authorities at all, which is no reason to fail where none is needed.

@@ -120,6 +120,11 @@ impl Endpoint {
         })
     }
 
+    /// What is asked: the same for all that ask the same model at the same place.
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.site, self.model)
+    }
+
     /// A request to the route.
     pub(super) fn post(&self) -> RequestBuilder {
         self.authorized(self.client.post(self.url.clone()))

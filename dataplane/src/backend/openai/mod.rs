@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures_util::future::try_join3;
 
-pub use client::{HttpSettings, install_tls_provider};
+pub use client::{HttpClients, HttpSettings, install_tls_provider};
 pub use endpoint::EndpointSettings;
 pub use form::PromptRole;
 pub use generation::ToolUse;
@@ -211,12 +211,25 @@ impl OpenAiBackend {
         observer: Arc<dyn BackendObserver>,
         clock: impl Fn() -> Instant + Send + Sync + 'static,
     ) -> Result<Self, SetupError> {
+        Self::sharing(&HttpClients::default(), settings, observer, clock)
+    }
+
+    /// The same, over connections that other backends use too.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the settings.
+    pub fn sharing(
+        clients: &HttpClients,
+        settings: &OpenAiSettings,
+        observer: Arc<dyn BackendObserver>,
+        clock: impl Fn() -> Instant + Send + Sync + 'static,
+    ) -> Result<Self, SetupError> {
         let OpenAiSettings { transcription, generation, speech, http } = settings;
         let resolve = |stage, endpoint: &EndpointSettings, route| endpoint::resolve(stage, &endpoint.url, route);
         let transcription_url = resolve(Stage::Transcribe, &transcription.endpoint, transcription::ROUTE)?;
         let generation_url = resolve(Stage::Generate, &generation.endpoint, generation::ROUTE)?;
         let speech_url = resolve(Stage::Speak, &speech.endpoint, speech::ROUTE)?;
-        let client = http.client([&transcription_url, &generation_url, &speech_url])?;
+        let client = clients.client(http, &[&transcription_url, &generation_url, &speech_url])?;
         let endpoint = |stage, url, settings| Endpoint::new(client.clone(), stage, url, settings);
         Ok(Self {
             transcription: Transcription::new(
@@ -264,6 +277,15 @@ impl VoiceBackend for OpenAiBackend {
 
     async fn speak(&self, text: &str) -> Result<SpeechStream, BackendError> {
         self.speech.speak(text).await
+    }
+
+    /// The route without credentials and query, and the model: behind one gateway, models fail one by one.
+    fn endpoint(&self, stage: Stage) -> Option<String> {
+        Some(match stage {
+            Stage::Transcribe => self.transcription.endpoint.name(),
+            Stage::Generate => self.generation.endpoint.name(),
+            Stage::Speak => self.speech.endpoint.name(),
+        })
     }
 
     /// Asks each server for its models; whatever it answers but a failure of its own or a refused key will do.

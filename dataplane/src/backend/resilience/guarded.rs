@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::breaker::{CircuitBreaker, CircuitState, Permit, Verdict};
+use super::circuits::Circuits;
 use super::observer::BackendObserver;
 use super::{Random, ResilienceSettings};
 use crate::backend::{BackendError, BackendErrorKind, Stage, VoiceBackend};
@@ -19,21 +20,22 @@ pub(super) struct Guarded {
     pub(super) name: String,
     pub(super) backend: Arc<dyn VoiceBackend>,
     observer: Arc<dyn BackendObserver>,
-    /// Indexed by [`Stage`] as in [`Stage::ALL`].
-    breakers: [CircuitBreaker; 3],
+    /// Indexed by [`Stage`] as in [`Stage::ALL`]; others may ask through them too.
+    breakers: [Arc<CircuitBreaker>; 3],
 }
 
 impl Guarded {
     pub(super) fn new(
         name: String,
         backend: Arc<dyn VoiceBackend>,
-        settings: &ResilienceSettings,
+        circuits: &Circuits,
         observer: Arc<dyn BackendObserver>,
     ) -> Self {
+        let breakers = circuits.of(&*backend);
         for stage in Stage::ALL {
             observer.circuit(stage, CircuitState::Closed);
         }
-        Self { name, backend, observer, breakers: Stage::ALL.map(|_| CircuitBreaker::new(settings.breaker)) }
+        Self { name, backend, observer, breakers }
     }
 
     pub(super) fn breaker(&self, stage: Stage) -> &CircuitBreaker {

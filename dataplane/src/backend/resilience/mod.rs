@@ -5,6 +5,7 @@
 //! failed in spite of their retries, an open one costs no time, and each fallback has a deadline of its own.
 
 pub mod breaker;
+mod circuits;
 mod guarded;
 pub mod observer;
 pub mod retry;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 pub use breaker::{BreakerSettings, CircuitBreaker, CircuitState, Verdict};
+pub use circuits::Circuits;
 pub use observer::{Adaptation, BackendObserver, NoObserver};
 pub use retry::{RetryPolicy, UnknownRetryPolicy};
 
@@ -86,12 +88,13 @@ type Random = Arc<dyn Fn() -> f64 + Send + Sync>;
 pub struct Resilient {
     settings: ResilienceSettings,
     random: Random,
+    circuits: Arc<Circuits>,
     /// In the order in which they are asked; never empty.
     backends: Vec<Arc<Guarded>>,
 }
 
 impl Resilient {
-    /// Guards `backend`. `name` stands for it in logs and errors.
+    /// Guards `backend`, with circuits that nobody else knows. `name` stands for it in logs and errors.
     #[must_use]
     pub fn new(
         name: impl Into<String>,
@@ -99,11 +102,25 @@ impl Resilient {
         settings: ResilienceSettings,
         observer: Arc<dyn BackendObserver>,
     ) -> Self {
-        let primary = Arc::new(Guarded::new(name.into(), backend, &settings, observer));
-        Self { settings, random: Arc::new(rand::random::<f64>), backends: vec![primary] }
+        Self::sharing(&Arc::new(Circuits::new(settings.breaker)), name, backend, settings, observer)
     }
 
-    /// Adds a backend that is asked when all before it failed, with breakers and deadlines of its own.
+    /// The same, with the circuits of its endpoints: others may ask these too.
+    #[must_use]
+    pub fn sharing(
+        circuits: &Arc<Circuits>,
+        name: impl Into<String>,
+        backend: Arc<dyn VoiceBackend>,
+        settings: ResilienceSettings,
+        observer: Arc<dyn BackendObserver>,
+    ) -> Self {
+        let primary = Arc::new(Guarded::new(name.into(), backend, circuits, observer));
+        let circuits = Arc::clone(circuits);
+        Self { settings, random: Arc::new(rand::random::<f64>), circuits, backends: vec![primary] }
+    }
+
+    /// Adds a backend that is asked when all before it failed, with deadlines of its own, and circuits where it asks other
+    /// endpoints.
     #[must_use]
     pub fn with_fallback(
         mut self,
@@ -111,7 +128,7 @@ impl Resilient {
         backend: Arc<dyn VoiceBackend>,
         observer: Arc<dyn BackendObserver>,
     ) -> Self {
-        self.backends.push(Arc::new(Guarded::new(name.into(), backend, &self.settings, observer)));
+        self.backends.push(Arc::new(Guarded::new(name.into(), backend, &self.circuits, observer)));
         self
     }
 

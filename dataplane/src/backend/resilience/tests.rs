@@ -396,3 +396,51 @@ async fn an_empty_reply_is_a_reply() {
     assert_eq!(recorder.heard(), [Heard::Call(Stage::Generate, Ok(()), ms(0))]);
     assert_eq!(backend.speak("").await.unwrap().rate, SampleRate::Hz8000);
 }
+
+/// A backend at an endpoint that others ask too.
+struct At(&'static str, Arc<Scripted>);
+
+#[async_trait]
+impl VoiceBackend for At {
+    async fn transcribe(&self, audio: &[i16], rate: SampleRate) -> Result<String, BackendError> {
+        self.1.transcribe(audio, rate).await
+    }
+
+    async fn generate(
+        &self,
+        text: &str,
+        session: &SessionInfo,
+        history: &[Message],
+    ) -> Result<ReplyStream, BackendError> {
+        self.1.generate(text, session, history).await
+    }
+
+    async fn speak(&self, text: &str) -> Result<SpeechStream, BackendError> {
+        self.1.speak(text).await
+    }
+
+    fn endpoint(&self, _: Stage) -> Option<String> {
+        Some(self.0.to_owned())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn backends_at_one_endpoint_find_out_together_that_it_is_down() {
+    let settings = ResilienceSettings::default();
+    let circuits = Arc::new(Circuits::new(settings.breaker));
+    let at = |endpoint, does: Does| {
+        let scripted = Scripted::new([does; 30]);
+        let backend = Arc::new(At(endpoint, Arc::clone(&scripted)));
+        (Resilient::sharing(&circuits, endpoint, backend, settings, Arc::new(NoObserver)), scripted)
+    };
+    let (sales, _) = at("https://one.example/v1", Does::Fails(BackendErrorKind::Unavailable));
+    let (support, asked) = at("https://one.example/v1", Does::Answers);
+    let (elsewhere, _) = at("https://other.example/v1", Does::Answers);
+    for _ in 0..3 {
+        sales.transcribe(&[], SampleRate::Hz16000).await.expect_err("it is down");
+    }
+    let error = support.transcribe(&[], SampleRate::Hz16000).await.expect_err("it is known to be down");
+    assert_eq!((error.kind(), asked.requests()), (BackendErrorKind::CircuitOpen, 0));
+    support.speak("a sentence").await.expect("another stage of it has not failed");
+    elsewhere.transcribe(&[], SampleRate::Hz16000).await.expect("another endpoint is not concerned");
+}
