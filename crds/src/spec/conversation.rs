@@ -57,6 +57,11 @@ pub struct Conversation {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000))]
     pub takeover_phrase: Option<String>,
+    /// What the agent says, instead of that, to a caller whose last words were lost with another pod. Left out: in the language of the
+    /// conversation that they were missed, or the silence prompt where that language is not known to it. Empty: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1000))]
+    pub lost_words_phrase: Option<String>,
 
     /// When the caller's turn begins and ends.
     pub endpointing: Endpointing,
@@ -81,6 +86,7 @@ impl Default for Conversation {
             transfer_phrase: None,
             transfer_destinations: TransferDestinations::default(),
             takeover_phrase: None,
+            lost_words_phrase: None,
             endpointing: Endpointing::default(),
             transcript_check: TranscriptCheck::default(),
             barge_in: BargeIn::default(),

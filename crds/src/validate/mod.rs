@@ -120,6 +120,7 @@ fn conversation(problems: &mut Problems, path: &Path, conversation: &Conversatio
         (path.field("goodbye"), &conversation.goodbye),
         (path.field("transferPhrase"), &conversation.transfer_phrase),
         (path.field("takeoverPhrase"), &conversation.takeover_phrase),
+        (path.field("lostWordsPhrase"), &conversation.lost_words_phrase),
         (path.field("silence").field("prompt"), &conversation.silence.prompt),
     ];
     for (path, sentence) in sentences {

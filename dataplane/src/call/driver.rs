@@ -170,7 +170,7 @@ impl<'a> Driver<'a> {
                 self.begin_talking();
             }
             LegEvent::StateRead(result) => {
-                self.tell(Happening::TakenOver(result));
+                self.tell(Happening::TakenOver { left: result, silent: self.leg.silent_before() });
                 self.begin_talking();
             }
             LegEvent::Kept(Ok(())) => {}

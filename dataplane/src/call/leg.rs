@@ -10,6 +10,10 @@ use crate::turn::conversation::EndReason;
 
 /// How long a call that is to end, or to be handed over, waits for the switch.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Where the switch keeps on leg A why the leg before this one ended.
+const CAUSE_VARIABLE: &str = "last_bridge_hangup_cause";
+/// How long the switch waits for a pod's next packet: `media_timeout` in its dialplan.
+const MEDIA_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longer names of causes are cut, in characters; there is none.
 const LONGEST_CAUSE: usize = 64;
 
@@ -68,6 +72,10 @@ pub(super) struct Leg {
     reading: Option<RequestId>,
     /// Reading it has failed once.
     read_failed: bool,
+    /// Why the pod before this one was left is being read.
+    reading_cause: Option<RequestId>,
+    /// It had fallen silent.
+    left_for_silence: bool,
     /// What was last kept on leg A for the next pod and is still on its way to the switch.
     saving: Option<RequestId>,
     transfer: Option<RequestId>,
@@ -85,6 +93,8 @@ impl Leg {
             answered: false,
             reading: None,
             read_failed: false,
+            reading_cause: None,
+            left_for_silence: false,
             saving: None,
             transfer: None,
             asking_state: None,
@@ -124,6 +134,11 @@ impl Leg {
                 }
                 LegEvent::StateRead(result)
             }
+            OutboundEvent::VariableRead { request, result } if self.reading_cause == Some(request) => {
+                self.reading_cause = None;
+                self.left_for_silence = result.is_ok_and(|cause| cause.as_deref() == Some("MEDIA_TIMEOUT"));
+                return None;
+            }
             OutboundEvent::ApiResult { request, result } if self.saving == Some(request) => {
                 self.saving = None;
                 // Kept or not: nothing better can be done now than to give the call away.
@@ -159,14 +174,21 @@ impl Leg {
         self.attempt > 1
     }
 
-    /// Asks for what the pod before this one left.
+    /// Asks for what the pod before this one left, and why it was left.
     pub(super) fn read_state(&mut self) {
+        // Answers come in the order of questions: this one is there when the state is.
+        self.reading_cause = self.connection.outbound.get_leg_a_variable(Instant::now(), CAUSE_VARIABLE).ok();
         self.reading = self.connection.outbound.get_leg_a_variable(Instant::now(), STATE_VARIABLE).ok();
     }
 
     /// Whether the answer to [`Self::read_state`] is still to come.
     pub(super) fn is_reading(&self) -> bool {
         self.reading.is_some()
+    }
+
+    /// For how long the caller had heard nothing of the pod before this one when the switch left it.
+    pub(super) fn silent_before(&self) -> Duration {
+        if self.left_for_silence { MEDIA_TIMEOUT } else { Duration::ZERO }
     }
 
     /// Whether audio flows.

@@ -18,10 +18,13 @@ use crate::call::agent::{AgentProfile, Agents, DialogueProfile, TurnsProfile};
 use crate::esl::{OutboundSettings, Token};
 use crate::metrics::{CircuitLevel, Metrics};
 use crate::record::{Delivery, DeliverySettings, PostTarget, Privacy};
-use crate::settings::{self, BackendKind, CodecName, Endpoint, RetryKind, Settings, TranscriptionLanguage};
+use crate::settings::{
+    self, BackendKind, CodecName, Endpoint, LostWordsPhrase, RetryKind, Settings, TranscriptionLanguage,
+};
 use crate::turn::backchannel::Backchannels;
 use crate::turn::conversation::{ConversationSettings, Interruptions};
 use crate::turn::endpointing::EndpointingSettings;
+use crate::turn::lost_words;
 
 /// The channel variable that carries the shared token: the dialplan sends it from leg A to leg C as a SIP header of
 /// the switch's own call to itself.
@@ -114,6 +117,14 @@ fn conversation(settings: &Settings) -> ConversationSettings {
         transfer_phrase: settings.transfer_phrase.clone().unwrap_or_default(),
         transfers: settings.transfers,
         takeover_phrase: settings.takeover_phrase.clone(),
+        lost_words_phrase: match &settings.lost_words_phrase {
+            None => String::new(),
+            Some(LostWordsPhrase::Text(text)) => text.clone(),
+            Some(LostWordsPhrase::Auto) => lost_words::phrase(&settings.language)
+                .map(str::to_owned)
+                .or_else(|| settings.silence_prompt.clone())
+                .unwrap_or_default(),
+        },
         interruptions,
         silence_prompt_after: settings.silence.unwrap_or(NEVER),
         max_silence_prompts: settings.max_silence_prompts,

@@ -26,7 +26,7 @@ pub use error::{SettingsError, SettingsErrors};
 use reader::{PREFIX, Reader};
 pub use table::{VARIABLES, Values, Variable, markdown_table};
 pub use types::{
-    BackendKind, CallLimits, CodecName, Endpoint, Environment, PromptRole, RetryKind, SpeechFormat,
+    BackendKind, CallLimits, CodecName, Endpoint, Environment, LostWordsPhrase, PromptRole, RetryKind, SpeechFormat,
     TranscriptionLanguage,
 };
 
@@ -133,6 +133,8 @@ pub struct Settings {
     pub transfer_phrase: Option<String>,
     /// What the agent says when this pod takes a call over.
     pub takeover_phrase: Option<String>,
+    /// What the agent says when the caller's last words were lost with another pod; `None`: nothing.
+    pub lost_words_phrase: Option<LostWordsPhrase>,
     /// Dialplan context in which transfers look for their destination.
     pub transfer_context: String,
     /// To what kinds of destinations the model may transfer callers.
@@ -305,6 +307,9 @@ impl Settings {
             goodbye: r.text_or_none("SOFIA_PHONE_GOODBYE"),
             transfer_phrase: r.text_or_none("SOFIA_PHONE_TRANSFER_PHRASE"),
             takeover_phrase: r.text_or_none("SOFIA_PHONE_TAKEOVER_PHRASE"),
+            lost_words_phrase: r.text_or_none("SOFIA_PHONE_LOST_WORDS_PHRASE").map(|text| {
+                if text.eq_ignore_ascii_case("auto") { LostWordsPhrase::Auto } else { LostWordsPhrase::Text(text) }
+            }),
             transfer_context: r.custom("SOFIA_PHONE_TRANSFER_CONTEXT", parse_context),
             transfers: r.choice(
                 "SOFIA_PHONE_TRANSFER_DESTINATIONS",

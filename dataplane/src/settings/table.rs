@@ -391,6 +391,13 @@ pub const VARIABLES: &[Variable] = &[
         "What the agent says when this pod takes over a call that another one lost. `none`: it just goes on.",
     ),
     variable(
+        "SOFIA_PHONE_LOST_WORDS_PHRASE",
+        "auto",
+        SENTENCE,
+        "What the agent says, instead of that, to a caller whose last words were lost with another pod. `auto`: in the language of the \
+         conversation that they were missed; where that language is not known to the agent, the silence prompt. `none`: nothing.",
+    ),
+    variable(
         "SOFIA_PHONE_TRANSFER_CONTEXT",
         "default",
         Values::Described("1 to 64 of the characters a-z A-Z 0-9 . _ -"),

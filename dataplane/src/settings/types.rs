@@ -34,6 +34,15 @@ impl BackendKind {
     }
 }
 
+/// What a caller is told whose last words were lost with another pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LostWordsPhrase {
+    /// That they were missed, in the conversation's language.
+    Auto,
+    /// This.
+    Text(String),
+}
+
 /// The language that speech-to-text is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TranscriptionLanguage {

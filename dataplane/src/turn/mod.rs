@@ -11,6 +11,7 @@ pub mod conversation;
 pub mod echo_guard;
 pub mod endpointing;
 pub mod history;
+pub mod lost_words;
 pub mod sentence;
 pub mod speakable;
 pub mod state;

@@ -1,8 +1,7 @@
 //! What another pod needs to go on with a conversation of turns when this one is lost. It carries no audio and nothing
 //! secret; how it gets to the other pod is not its matter ([`crate::call::state`]).
 //!
-//! What is lost with a pod: the words of a caller who was speaking at that moment, and the sentence that was being
-//! played is played again from its beginning.
+//! What is lost with a pod: the words of a caller who was speaking at that moment. They are told so.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -33,6 +32,9 @@ pub struct SavedState {
     /// The last turn's number.
     #[serde(default, deserialize_with = "readable")]
     pub turn: u32,
+    /// When this was kept, in milliseconds since the Unix epoch by the pod's clock; 0: not known.
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "readable")]
+    pub kept_at_ms: u64,
     /// How long the call had lasted, in milliseconds. The gap between two pods is not in it.
     #[serde(default, deserialize_with = "readable")]
     pub elapsed_ms: u64,
@@ -51,6 +53,9 @@ pub struct SavedState {
     /// The reply that was being spoken.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
     pub reply: Option<SavedReply>,
+    /// Whether the caller was being listened to: what they say is lost with the pod, until a later state has it.
+    #[serde(default, skip_serializing_if = "is_false", deserialize_with = "readable")]
+    pub hearing: bool,
     /// What the caller has said since then, to be answered after it.
     #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "readable")]
     pub unanswered: String,
@@ -65,9 +70,27 @@ pub struct SavedReply {
     /// The sentences that were heard.
     #[serde(default)]
     pub heard: String,
-    /// What was written but not heard.
+    /// What was written but not heard, or not to its end.
     #[serde(default)]
     pub rest: String,
+    /// Of the first sentence of `rest`: for how long it had been played when this was kept, in milliseconds; and its length in
+    /// characters, 0 where it had not begun.
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "readable")]
+    pub played_ms: u64,
+    /// See `played_ms`.
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "readable")]
+    pub playing_chars: u64,
+    /// Whether it was played on from there: the agent was neither paused nor leaving.
+    #[serde(default, skip_serializing_if = "is_false", deserialize_with = "readable")]
+    pub plays_on: bool,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl SavedState {

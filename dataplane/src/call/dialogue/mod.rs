@@ -6,7 +6,7 @@ mod nothing;
 mod turns;
 
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::journal::Journal;
 use crate::sessions::{SessionGuard, SessionState};
@@ -27,9 +27,14 @@ pub(super) struct Desk {
 /// What happened on the call.
 #[derive(Debug)]
 pub(super) enum Happening {
-    /// What the pod before this one left, `None` where it left nothing; or why that can't be known. Where there may have
-    /// been such a pod, once, and before [`Happening::Answered`]; until then nothing is to be kept in its place.
-    TakenOver(Result<Option<String>, String>),
+    /// What the pod before this one left. Where there may have been such a pod, once, and before [`Happening::Answered`]; until then
+    /// nothing is to be kept in its place.
+    TakenOver {
+        /// `None` where it left nothing; or why that can't be known.
+        left: Result<Option<String>, String>,
+        /// For how long the caller had heard nothing of it when the switch gave it up.
+        silent: Duration,
+    },
     /// The call is answered and audio flows. Nothing is said before.
     Answered,
     /// Something in the media. What is the same for every kind (keys, packets that stop) is in the journal already.

@@ -116,7 +116,7 @@ async fn serve(
     let (mut received, mut buffer) = (String::new(), [0; 8 << 10]);
     loop {
         while let Some(command) = take_command(&mut received) {
-            let asked = command.starts_with("api uuid_getvar");
+            let asked = command.starts_with("api uuid_getvar") && command.contains(STATE_VARIABLE);
             if let (true, Reading::Held(released)) = (asked, &reading) {
                 let mut released = std::pin::pin!(released.notified());
                 loop {

@@ -44,9 +44,10 @@ fn full() -> SavedState {
             message(Role::Assistant, "Für welchen Abend …"),
             message(Role::User, "Für den 日本 Abend"),
         ],
-        reply: Some(SavedReply { heard: "Gern.".into(), rest: "Ich verbinde Sie.".into() }),
+        reply: Some(SavedReply { heard: "Gern.".into(), rest: "Ich verbinde Sie.".into(), ..Default::default() }),
         unanswered: "und noch etwas".into(),
         closing: Some(ToolCall::Transfer { destination: "sip:anna@example.com:5060".into() }),
+        ..Default::default()
     }
 }
 
@@ -248,9 +249,10 @@ proptest! {
         let state = SavedState {
             call_id: labels.0, caller: labels.1, language: labels.2, unanswered, turn: u32::MAX,
             elapsed_ms: u64::MAX, takeovers: u32::MAX, failures: u32::MAX, silence_prompts: u32::MAX,
-            reply: reply.map(|(heard, rest)| SavedReply { heard, rest }),
+            reply: reply.map(|(heard, rest)| SavedReply { heard, rest, ..Default::default() }),
             closing: Some(ToolCall::Transfer { destination: "d".repeat(64) }),
             history: history.clone(),
+            ..Default::default()
         };
         let text = write(&state);
         prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));

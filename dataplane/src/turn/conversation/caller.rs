@@ -222,8 +222,9 @@ impl Conversation {
         }
     }
 
-    fn caller_said(&mut self, now: Instant, said: Said, policy: Interruptions) {
+    fn caller_said(&mut self, now: Instant, mut said: Said, policy: Interruptions) {
         self.silence_prompts = 0;
+        self.beginning_was_lost(&mut said);
         self.floor.taken();
         self.mark(Mark::CallerSaid { turn: said.turn, text: said.text.clone() });
         if let Some(next) = &mut self.caller.next {

@@ -95,6 +95,10 @@ pub struct Conversation {
     last_turn: u32,
     failures: u32,
     silence_prompts: u32,
+    /// The pod before this one was lost with words of the caller's, and nothing has come of it yet.
+    words_lost: bool,
+    /// Whether what is kept says that the caller is being listened to.
+    kept_hearing: bool,
     unsaved: bool,
 }
 
@@ -140,6 +144,8 @@ impl Conversation {
             last_turn: 0,
             failures: 0,
             silence_prompts: 0,
+            words_lost: false,
+            kept_hearing: false,
             unsaved: false,
         }
     }
@@ -185,7 +191,11 @@ impl Conversation {
                 self.end(now, if transferring { EndReason::Transferred } else { EndReason::CallerHungUp }, false);
             }
             Input::HandOver => {
-                self.actions.push_back(Action::SaveState(Box::new(self.saved_state(now))));
+                let mut state = self.saved_state(now);
+                if let Some(reply) = &mut state.reply {
+                    reply.plays_on = false;
+                }
+                self.actions.push_back(Action::SaveState(Box::new(state)));
                 self.end(now, EndReason::HandedOver, false);
             }
             Input::Stop { reason } => self.end(now, reason, true),
@@ -348,7 +358,7 @@ impl Conversation {
         self.watch_playout(now);
         self.watch_presence(now);
         self.watch_silence(now);
-        if std::mem::take(&mut self.unsaved) {
+        if std::mem::take(&mut self.unsaved) || self.kept_hearing != self.is_hearing() {
             self.save(now);
         }
     }
@@ -455,6 +465,7 @@ impl Conversation {
             Timer::Playout => self.playout_overdue(now),
             Timer::Cut => self.playout.settle_cuts(self.stopped_at),
             Timer::Silence => self.caller_silent(now),
+            Timer::LostWords => self.own_up_to_lost_words(now),
             Timer::Transfer => self.transfer_failed(),
             Timer::Farewell if !self.is_closing_firmly() && !self.is_floor_free() => {
                 // The caller has found their tongue: their words may change everything.

@@ -1,6 +1,9 @@
 //! The agent's mouth: what waits to be spoken, what has been given out, and what was really heard. It decides nothing.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use super::event::{Action, ClipId, TurnId};
 use crate::turn::{
@@ -251,6 +254,12 @@ impl Playout {
         (!heard.text.is_empty()).then_some(heard)
     }
 
+    /// The characters of what is being played, with the white space behind it, and since when it is.
+    pub(super) fn playing(&self) -> Option<(usize, Instant)> {
+        let clip = self.out.front()?;
+        Some((clip.text.chars().count(), clip.started?))
+    }
+
     /// Words heard that were not taken yet.
     pub(super) fn heard(&self) -> &str {
         &self.heard.text
@@ -340,7 +349,12 @@ fn asks(text: &str) -> bool {
 }
 
 fn guess_heard(clip: &Clip, stopped: Instant) -> f32 {
-    let played = clip.started.map_or(0.0, |started| stopped.saturating_duration_since(started).as_secs_f32());
-    let length = clip.text.chars().count() as f32 / CHARS_PER_SECOND;
-    if length > 0.0 { (played / length).min(0.99) } else { 0.0 }
+    let played = clip.started.map_or(Duration::ZERO, |started| stopped.saturating_duration_since(started));
+    guess_share(clip.text.chars().count(), played)
+}
+
+/// The share of a text of so many characters that was heard after it was played for so long; never all of it.
+pub(super) fn guess_share(chars: usize, played: Duration) -> f32 {
+    let length = chars as f32 / CHARS_PER_SECOND;
+    if length > 0.0 { (played.as_secs_f32() / length).min(0.99) } else { 0.0 }
 }

@@ -262,6 +262,8 @@ impl Conversation {
 
     pub(super) fn clip_started(&mut self, now: Instant, clip: ClipId) {
         let Some(Voice::Reply(turn)) = self.playout.started(clip, now) else { return };
+        // The next pod goes on from where this sentence then is.
+        self.unsaved = true;
         if let Some(reply) = self.reply.as_mut().filter(|reply| reply.turn == turn && !reply.audible) {
             reply.audible = true;
             let latency = reply.asked_at.map(|asked_at| now.saturating_duration_since(asked_at));

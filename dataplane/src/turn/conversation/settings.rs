@@ -40,6 +40,8 @@ pub struct ConversationSettings {
     pub transfers: Transfers,
     /// Said when another pod takes the call over; `None`, the default, lets it pass unnoticed.
     pub takeover_phrase: Option<String>,
+    /// Said when the words of a caller were lost with the pod before this one; empty for nothing.
+    pub lost_words_phrase: String,
 
     /// Speech over the agent. Default [`Interruptions::Allowed`].
     pub interruptions: Interruptions,
@@ -121,6 +123,7 @@ impl Default for ConversationSettings {
             transfer_phrase: "One moment please, I am connecting you.".into(),
             transfers: Transfers::default(),
             takeover_phrase: None,
+            lost_words_phrase: "Sorry, I missed your last words. Could you say that again?".into(),
             interruptions: Interruptions::Allowed,
             backchannels: Arc::new(Backchannels::default()),
             min_speech: Duration::from_millis(500),

@@ -15,12 +15,13 @@ pub(super) enum Timer {
     Playout,
     Cut,
     Silence,
+    LostWords,
     Transfer,
     Farewell,
     MaxDuration,
 }
 
-const ALL: [Timer; 13] = [
+const ALL: [Timer; 14] = [
     Timer::Answer,
     Timer::Caller,
     Timer::Glimpse,
@@ -31,6 +32,7 @@ const ALL: [Timer; 13] = [
     Timer::Playout,
     Timer::Cut,
     Timer::Silence,
+    Timer::LostWords,
     Timer::Transfer,
     Timer::Farewell,
     Timer::MaxDuration,

@@ -207,6 +207,7 @@ impl Environment {
         self.sentence("GOODBYE", conversation.goodbye.as_deref());
         self.sentence("TRANSFER_PHRASE", conversation.transfer_phrase.as_deref());
         self.sentence("TAKEOVER_PHRASE", conversation.takeover_phrase.as_deref());
+        self.sentence("LOST_WORDS_PHRASE", conversation.lost_words_phrase.as_deref());
         self.set("MIN_SPEECH_MS", conversation.endpointing.min_speech_milliseconds);
         self.set(
             "TRANSCRIPT_CHECK",

@@ -6,7 +6,7 @@ mod speech;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -34,6 +34,9 @@ pub(in crate::call) struct Shared {
     pub(in crate::call) apology: Clip,
     pub(in crate::call) metrics: Arc<Metrics>,
 }
+
+/// No sentence is played for so long.
+const LONGEST_SENTENCE: Duration = Duration::from_secs(60);
 
 /// What is known of the pod before this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,7 +237,10 @@ impl Turns {
                 self.voice.clear();
                 stream.clear(self.newest_clip);
             }
-            Action::SaveState(state) => return self.to_be_kept(&state).then(|| Wish::Keep(state::write(&*state))),
+            Action::SaveState(mut state) => {
+                state.kept_at_ms = unix_ms();
+                return self.to_be_kept(&state).then(|| Wish::Keep(state::write(&*state)));
+            }
             Action::HangUp { cause } => return Some(Wish::HangUp(cause)),
             Action::Transfer { destination } => return Some(Wish::Transfer(destination)),
             Action::SendDtmf { digits } => {
@@ -268,10 +274,12 @@ impl Turns {
     }
 
     /// Goes on from what the pod before this one has left.
-    fn resume(&mut self, now: Instant, left: Result<Option<String>, String>, journal: &mut Journal) {
-        let failed = match left.map(|left| left.as_deref().map(state::read)) {
+    fn resume(&mut self, now: Instant, left: Result<Option<String>, String>, silent: Duration, journal: &mut Journal) {
+        let failed = match left.map(|left| left.as_deref().map(state::read::<SavedState>)) {
             Ok(Some(Ok(saved))) => {
-                self.conversation = Conversation::resume(self.conversation.settings().clone(), saved, now);
+                let played_since = age(saved.kept_at_ms).saturating_sub(silent);
+                self.conversation =
+                    Conversation::resume(self.conversation.settings().clone(), saved, played_since, now);
                 self.before = Before::Known;
                 return self.metrics.takeovers.inc();
             }
@@ -303,7 +311,7 @@ impl Turns {
 impl Dialogue for Turns {
     fn handle(&mut self, now: Instant, happening: Happening, desk: &mut Desk) {
         match happening {
-            Happening::TakenOver(left) => self.resume(now, left, &mut desk.journal),
+            Happening::TakenOver { left, silent } => self.resume(now, left, silent, &mut desk.journal),
             Happening::Answered => self.tell(Input::Answered),
             Happening::Media(event) => self.on_media(now, event, &mut desk.journal),
             Happening::Held(true) => self.tell(Input::Hold),
@@ -352,6 +360,18 @@ impl Dialogue for Turns {
     fn end_reason(&self) -> Option<EndReason> {
         self.conversation.end_reason()
     }
+}
+
+/// Now, in milliseconds since the Unix epoch.
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long ago that was; zero where it can't be: another node's clock is another clock.
+fn age(kept_at_ms: u64) -> Duration {
+    let age = Duration::from_millis(unix_ms().saturating_sub(kept_at_ms));
+    if kept_at_ms == 0 || age > LONGEST_SENTENCE { Duration::ZERO } else { age }
 }
 
 impl Body for SavedState {

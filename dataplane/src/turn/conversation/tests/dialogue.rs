@@ -35,7 +35,7 @@ fn an_utterance_is_transcribed_answered_and_spoken_while_the_model_still_writes(
     let generate = Action::Generate { turn, text: "When are you open?".into(), history: vec![greeting] };
     assert_eq!(call.take(), [generate]);
     assert_eq!(call.phase(), Phase::Thinking);
-    assert_eq!(call.saves, 2, "the caller's words are safe");
+    assert_eq!(call.saves, 3, "that they are heard, and their words, are safe");
 
     call.reply(turn, "We are open from ni");
     assert!(call.take().is_empty());

@@ -47,7 +47,7 @@ impl Call {
     fn resumed(settings: ConversationSettings, saved: &str) -> Self {
         let now = Instant::now();
         let saved = state::read(saved).expect("a conversation wrote it");
-        let mut call = Self::of(Conversation::resume(settings, saved, now), now);
+        let mut call = Self::of(Conversation::resume(settings, saved, Duration::ZERO, now), now);
         call.input(Input::Answered);
         call
     }

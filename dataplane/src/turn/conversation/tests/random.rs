@@ -137,7 +137,7 @@ impl Run {
         prop_assert!(saved.is_ok(), "{saved:?}");
         let Ok(saved) = saved else { return Ok(()) };
         prop_assert!(before.history.ends_with(&saved.history) || saved.history.len() <= 2);
-        self.conversation = Conversation::resume(ConversationSettings::default(), saved, self.now);
+        self.conversation = Conversation::resume(ConversationSettings::default(), saved, Duration::ZERO, self.now);
         (self.last_clip, self.held, self.paused) = (0, false, false);
         self.conversation.handle(self.now, Input::Answered);
         self.check()

@@ -102,7 +102,7 @@ fn a_call_handed_over_twice_in_a_row_loses_nothing() {
     call.ask("Hi");
     let saved = state::read::<SavedState>(&call.saved.expect("saved")).expect("readable");
     let now = Instant::now();
-    let mut between = Call::of(Conversation::resume(ConversationSettings::default(), saved, now), now);
+    let mut between = Call::of(Conversation::resume(ConversationSettings::default(), saved, Duration::ZERO, now), now);
     between.input(Input::HandOver);
     let mut next = resumed(between.saved);
     assert!(matches!(&next.take()[..], [Action::Generate { text, .. }] if text == "Hi"));
@@ -151,4 +151,111 @@ fn a_row_of_failures_counts_across_pods() {
     next.input(Input::Transcribed { turn, result: Err(Failure::Unavailable) });
     next.play_all();
     assert_eq!(hang_up(&next.take()), Some(EndReason::BackendFailed));
+}
+
+/// The next pod, where the sentence was played on for so long after the state was kept.
+fn resumed_after(saved: Option<String>, played_since: Duration) -> Call {
+    let now = Instant::now();
+    let saved = state::read(&saved.expect("something was saved")).expect("a conversation wrote it");
+    let mut call = Call::of(Conversation::resume(ConversationSettings::default(), saved, played_since, now), now);
+    call.input(Input::Answered);
+    call
+}
+
+#[test]
+fn a_sentence_goes_on_where_the_caller_last_heard_the_agent() {
+    let (mut call, turn) = Call::speaking();
+    call.reply_ends(turn);
+    let mut next = resumed_after(call.saved.clone(), 1_500 * MS);
+    assert_eq!(spoken(&next.take()), ["nine to five on weekdays.", "On Saturdays until noon."]);
+    next.play_all();
+    assert_eq!(next.history()[2], agent("We are open from nine to five on weekdays. On Saturdays until noon."));
+
+    // Kept later, when the second sentence had begun.
+    call.end_playing();
+    call.play_next();
+    let mut next = resumed_after(call.saved, SECOND);
+    assert_eq!(spoken(&next.take()), ["until noon."]);
+    next.play_all();
+    assert_eq!(next.history()[2], agent("We are open from nine to five on weekdays. On Saturdays until noon."));
+}
+
+#[test]
+fn a_sentence_of_which_nothing_or_all_but_a_word_was_heard_is_said_as_it_was() {
+    let (mut call, turn) = Call::speaking();
+    call.reply_ends(turn);
+    for (played, expected) in [(50 * MS, "We are open from nine to five on weekdays."), (60 * SECOND, "weekdays.")] {
+        let mut next = resumed_after(call.saved.clone(), played);
+        assert_eq!(spoken(&next.take())[0], expected);
+    }
+}
+
+#[test]
+fn a_paused_or_drained_agent_is_not_taken_to_have_gone_on() {
+    let (mut call, turn) = Call::speaking();
+    call.reply_ends(turn);
+    call.pass(1_500 * MS);
+    call.input(Input::HandOver);
+    let mut next = resumed_after(call.saved, 10 * SECOND);
+    assert_eq!(spoken(&next.take())[0], "nine to five on weekdays.");
+}
+
+#[test]
+fn a_first_sentence_is_not_begun_again_though_the_model_was_still_writing() {
+    let (call, _) = Call::speaking();
+    let mut next = resumed_after(call.saved, 1_500 * MS);
+    assert_eq!(spoken(&next.take()), ["nine to five on weekdays.", "On Saturdays until noon."]);
+}
+
+#[test]
+fn a_caller_whose_words_were_lost_is_told_within_a_second_and_a_half() {
+    let lost_words = ConversationSettings::default().lost_words_phrase;
+    for transcribing in [false, true] {
+        let mut call = Call::listening();
+        call.exchange("Hi", "Hello to you.");
+        call.input(Input::SpeechStarted);
+        if transcribing {
+            call.utterance_ends(SECOND);
+        }
+        let mut next = resumed(call.saved);
+        assert_eq!(spoken(&next.take()), [""; 0], "they may be speaking still");
+        next.pass(1_500 * MS);
+        assert_eq!(spoken(&next.take()), [lost_words.as_str()]);
+        next.play_all();
+        assert_eq!(next.phase(), Phase::Listening);
+        assert!(!state::read::<SavedState>(&next.saved.unwrap()).unwrap().hearing);
+    }
+}
+
+#[test]
+fn a_caller_who_goes_on_speaking_is_not_interrupted_and_the_model_is_told() {
+    let mut call = Call::listening();
+    call.exchange("Hi", "Hello to you.");
+    call.input(Input::SpeechStarted);
+    let mut next = resumed(call.saved);
+    let turn = next.utter(3 * SECOND);
+    next.pass(2 * SECOND);
+    next.take();
+    next.transcribed(turn, "two tickets please");
+    let actions = next.take();
+    let Some(Action::Generate { text, .. }) = actions.last() else { panic!("{actions:?}") };
+    assert_eq!(text, "[The beginning of these words was lost.] two tickets please");
+    next.pass(5 * SECOND);
+    assert_eq!(spoken(&next.take()), [""; 0], "said once, to the model");
+}
+
+#[test]
+fn words_that_were_none_or_were_answered_are_not_said_to_be_lost() {
+    let mut call = Call::listening();
+    call.exchange("Hi", "Hello to you.");
+    call.input(Input::SpeechStarted);
+    call.input(Input::SpeechDiscarded);
+    let mut next = resumed(call.saved.clone());
+    next.pass(3 * SECOND);
+    assert_eq!(spoken(&next.take()), [""; 0]);
+    let turn = call.utter(SECOND);
+    call.transcribed(turn, "");
+    let mut next = resumed(call.saved);
+    next.pass(3 * SECOND);
+    assert_eq!(spoken(&next.take()), [""; 0]);
 }
