@@ -29,7 +29,7 @@ pub(crate) struct AgentProfile {
 /// A kind of conversation, and what it is set to.
 pub(crate) enum DialogueProfile {
     /// Speech to text, text to reply, reply to speech.
-    Turns(TurnsProfile),
+    Turns(Box<TurnsProfile>),
     /// What the caller says comes back.
     Echo {
         /// For so long at the most.

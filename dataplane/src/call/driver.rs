@@ -169,6 +169,8 @@ impl<'a> Driver<'a> {
                 self.set_state(SessionState::Active);
                 self.begin_talking();
             }
+            // A call that is given away before it was known here goes as it came.
+            LegEvent::StateRead(_) if !self.leg.is_running() => {}
             LegEvent::StateRead(result) => {
                 self.tell(Happening::TakenOver { left: result, silent: self.leg.silent_before() });
                 self.begin_talking();
@@ -289,7 +291,7 @@ impl<'a> Driver<'a> {
 
     /// The dialogue begins once the call is answered and what there was of it before is known.
     fn begin_talking(&mut self) {
-        if self.leg.is_answered() && !self.leg.is_reading() {
+        if self.leg.is_running() && self.leg.is_answered() && !self.leg.is_reading() {
             self.tell(Happening::Answered);
         }
     }

@@ -74,7 +74,7 @@ fn agents(settings: &Settings, backend: Arc<dyn VoiceBackend>) -> Agents {
         transfer_context: settings.transfer_context.clone(),
     };
     let turns = TurnsProfile { conversation: conversation(settings), transcripts: settings.transcript_check, backend };
-    let agents = Agents::new(profile(AGENT, DialogueProfile::Turns(turns)));
+    let agents = Agents::new(profile(AGENT, DialogueProfile::Turns(Box::new(turns))));
     match &settings.echo_number {
         Some(number) => {
             let echo = DialogueProfile::Echo { max_duration: settings.session_timeout };

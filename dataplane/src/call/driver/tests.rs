@@ -140,7 +140,11 @@ async fn serve(
         }
         tokio::select! {
             read = stream.read(&mut buffer) => match read {
-                Ok(length) if length > 0 => received.push_str(&String::from_utf8_lossy(&buffer[..length])),
+                Ok(length) if length > 0 => {
+                    let more = String::from_utf8_lossy(&buffer[..length]);
+                    received.push_str(&more);
+                    seen.lock().unwrap().came.push_str(&more);
+                }
                 _ => return,
             },
             Some(said) = saying.recv() => {
@@ -273,7 +277,8 @@ impl Pod {
     async fn hears_the_caller(&self) {
         let now = Instant::now();
         self.media_tell(MediaEvent::SpeechStarted { at: now }).await;
-        let utterance = Utterance { pcm: vec![0; 16_000], speech: Duration::from_secs(1), started: now, ended: now };
+        let pcm = [8_000, 8_000, -8_000, -8_000].repeat(4_000);
+        let utterance = Utterance { pcm, speech: Duration::from_secs(1), started: now, ended: now };
         self.media_tell(MediaEvent::Utterance(utterance)).await;
     }
 }
@@ -298,7 +303,7 @@ fn calls() -> Calls {
     };
     let agent = AgentProfile {
         name: "agent".to_owned(),
-        dialogue: DialogueProfile::Turns(turns),
+        dialogue: DialogueProfile::Turns(Box::new(turns)),
         endpointing: EndpointingSettings::default(),
         voice: VoiceSettings::default(),
         transfer_context: "edge".to_owned(),

@@ -239,7 +239,7 @@ impl Turns {
             }
             Action::SaveState(mut state) => {
                 state.kept_at_ms = unix_ms();
-                return self.to_be_kept(&state).then(|| Wish::Keep(state::write(&*state)));
+                return self.supersedes(&state).then(|| Wish::Keep(state::write(&*state)));
             }
             Action::HangUp { cause } => return Some(Wish::HangUp(cause)),
             Action::Transfer { destination } => return Some(Wish::Transfer(destination)),
@@ -259,7 +259,7 @@ impl Turns {
 
     /// Whether `state` is worth more than what leg A holds: what could not be read here stays until there is something of
     /// the caller's to put in its place.
-    fn to_be_kept(&mut self, state: &SavedState) -> bool {
+    fn supersedes(&mut self, state: &SavedState) -> bool {
         match self.before {
             Before::Awaited => false,
             Before::Known => true,
