@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -396,6 +397,7 @@ impl CallShared {
     pub(crate) fn hold(&self, on: bool) {
         self.note(if on { Happening::Held } else { Happening::Unheld });
         self.channel.lock().call_state = if on { CallState::Held } else { CallState::Active };
+        self.held.store(on, Ordering::Relaxed);
         let soft = ["edge", "agent"]
             .iter()
             .all(|name| self.core.config.profile(name).is_none_or(|profile| profile.soft_timer));

@@ -42,6 +42,7 @@ mod sdp;
 pub mod server;
 mod stats;
 mod switch;
+mod throttle;
 mod timeline;
 pub mod voices;
 

@@ -30,11 +30,18 @@ pub enum Behaviour {
     Mute,
     /// Accepts the connection and says nothing.
     Hang,
+    /// Closes the connection without a word.
+    Close,
+    /// Says that it takes no call.
+    Refuse,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// What a pod says that takes no call.
+const REFUSAL: &str = "connect\n\nsendmsg\ncall-command: hangup\nhangup-cause: NORMAL_TEMPORARY_FAILURE\n\n";
 
 /// Everything that leads to the answer, as one write.
 fn greeting(rtp: SocketAddr) -> String {
@@ -131,8 +138,11 @@ impl TestPod {
                 let log = Arc::<Mutex<String>>::default();
                 tokio::spawn(serve(stream, commands, log.clone()));
                 let call = PodCall { write, log };
-                if behaviour != Behaviour::Hang {
-                    call.send(&answer);
+                match behaviour {
+                    Behaviour::Hang => {}
+                    Behaviour::Close => call.close(),
+                    Behaviour::Refuse => call.send(REFUSAL),
+                    Behaviour::Echo | Behaviour::Tone | Behaviour::Mute => call.send(&answer),
                 }
                 locked(&list).push(call);
             }

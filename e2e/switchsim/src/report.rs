@@ -36,6 +36,11 @@ pub enum Happening {
         /// Expanded; tokens and passwords are masked.
         data: String,
     },
+    /// FreeSWITCH had no session left of this second.
+    Throttled {
+        /// `A`, `B` or `C`.
+        leg: char,
+    },
     /// A pod is called.
     LegStarted {
         /// 1 for the first.

@@ -138,6 +138,8 @@ pub struct Offer<'a> {
     pub security: Security,
     /// The `o=` line's number.
     pub session: u64,
+    /// The caller holds, and the offer says so: a pod is to send nothing.
+    pub held: bool,
 }
 
 /// A payload type of an offer, what it means, and its format parameters.
@@ -181,6 +183,9 @@ impl Offer<'_> {
             let _ = write!(sdp, "a=crypto:7 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\n");
         }
         let _ = write!(sdp, "a=ptime:{}\r\n", self.codecs[0].ptime_ms);
+        if self.held {
+            sdp.push_str("a=sendonly\r\n");
+        }
     }
 
     /// Codecs, then telephone-event and comfort noise for each clock rate, 8 kHz last.
@@ -339,6 +344,7 @@ mod tests {
             dtmf_payload_type: 101,
             security: Security::None,
             session,
+            held: false,
         }
     }
 

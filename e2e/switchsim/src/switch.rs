@@ -23,6 +23,7 @@ use crate::media::pump::Pump;
 use crate::plan::CallPlan;
 use crate::report::CallOutcome;
 use crate::run_state::RunState;
+use crate::throttle::Throttle;
 
 /// The configuration that comes with this crate.
 const DEMO: &str = include_str!("../freeswitch.xml");
@@ -128,6 +129,7 @@ impl SwitchBuilder {
             dialplan: RwLock::new(config.dialplan.clone()),
             globals: Globals::new(config.globals.clone()),
             run_state: RunState::new(Instant::now()),
+            throttle: Throttle::new(config.sessions_per_second, Instant::now()),
             source: Source { path: self.path, globals: self.globals, local },
             config,
             events: Arc::new(EventSource::new(Uuid::new_v4().to_string())),
@@ -177,6 +179,7 @@ pub(crate) struct Core {
     dialplan: RwLock<Arc<Dialplan>>,
     pub(crate) globals: Globals,
     pub(crate) run_state: RunState,
+    pub(crate) throttle: Throttle,
     source: Source,
     pub(crate) events: Arc<EventSource>,
     pub(crate) pump: Pump,

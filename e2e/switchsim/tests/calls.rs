@@ -87,6 +87,45 @@ async fn with_every_pod_full_the_caller_gets_503_and_a_time_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_closed_before_connect_holds_the_attempt_until_its_time_is_up() {
+    let (closes, takes) = (pod(Behaviour::Close).await, pod(Behaviour::Echo).await);
+    let call = switch(&[&closes, &takes]).dial(CallPlan::new("1"));
+    call.answered(SOON).await.unwrap();
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!((outcome.attempts, outcome.count(|what| *what == Happening::LegTimeout)), (2, 1));
+}
+
+#[tokio::test]
+async fn a_pod_that_says_that_it_takes_no_call_is_passed_over_at_once() {
+    let (refuses, takes) = (pod(Behaviour::Refuse).await, pod(Behaviour::Echo).await);
+    let call = switch(&[&refuses, &takes]).dial(CallPlan::new("1"));
+    call.answered(SOON).await.unwrap();
+    call.hang_up();
+    let outcome = call.outcome().await;
+    assert_eq!((outcome.attempts, outcome.count(|what| *what == Happening::LegTimeout)), (2, 0));
+}
+
+#[tokio::test]
+async fn the_next_pod_of_a_caller_who_holds_is_told_to_be_silent_unless_the_bridge_says_otherwise() {
+    for (left_out, silent) in [("", false), (",origination_audio_mode=sendrecv", true)] {
+        let (first, second) = (pod(Behaviour::Tone).await, pod(Behaviour::Tone).await);
+        let xml = include_str!("../freeswitch.xml");
+        assert!(xml.contains(left_out));
+        let xml = if left_out.is_empty() { xml.to_owned() } else { xml.replace(left_out, "") };
+        let hosts = [first.address(), second.address()];
+        let call = SwitchBuilder::from_xml(xml).with_esl_hosts(&hosts).start().unwrap().dial(CallPlan::new("1"));
+        call.agent_speaks(SOON).await.unwrap();
+        call.hold();
+        first.kill();
+        let offer = first_call(&second).await.header("variable_switch_r_sdp").unwrap();
+        assert_eq!(offer.contains("a%3Dsendonly"), silent, "{offer}");
+        call.hang_up();
+        call.outcome().await;
+    }
+}
+
+#[tokio::test]
 async fn another_pod_takes_over_when_one_dies_and_finds_the_state_on_leg_a() {
     let (first, second) = (pod(Behaviour::Tone).await, pod(Behaviour::Tone).await);
     let call = switch(&[&first, &second]).dial(CallPlan::new("15550100"));

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rand::random;
@@ -28,6 +29,8 @@ use crate::sdp::{Offer, OfferedCodec, Security, read_answer};
 const MAX_HOPS: u32 = 70;
 /// `originate`'s own limit, where `leg_timeout` says nothing.
 const LEG_TIMEOUT: Duration = Duration::from_secs(60);
+/// What mod_sofia answers an INVITE for which there is no session.
+const NO_SESSION: &str = "Maximum Calls In Progress";
 /// What mod_sofia tells a caller whom it does not even let in, in seconds.
 const BUSY_RETRY_AFTER: &str = "300";
 
@@ -55,6 +58,10 @@ pub(super) async fn run(
     invite: &Invite,
 ) -> CallerEnd {
     let mut leg = CallerLeg { shared, controls, attempts: 0, response: None, invite, offered: Vec::new() };
+    if shared.throttled('A') {
+        shared.channel.lock().variables.set("sip_rh_Retry-After", BUSY_RETRY_AFTER);
+        return leg.refused(503, Cause::SWITCH_CONGESTION);
+    }
     if let Some(list) = shared.core.refused_by_access_list(&shared.channel.lock().network_addr) {
         shared.problem(format!("the access lists of profile edge ({list}) refuse the caller's network_addr"));
         return leg.refused(403, Cause::CALL_REJECTED);
@@ -309,6 +316,9 @@ impl CallerLeg<'_> {
                 return self.bridge_failed(Cause::DESTINATION_OUT_OF_ORDER);
             }
         };
+        if self.shared.throttled('B') {
+            return self.bridge_failed(Cause::DESTINATION_OUT_OF_ORDER);
+        }
         let core = self.shared.core.clone();
         if let Some(gateway) = &dial.gateway {
             if core.config.has_gateway(gateway) {
@@ -355,6 +365,10 @@ impl CallerLeg<'_> {
                 return self.bridge_failed(Cause::NORMAL_TEMPORARY_FAILURE);
             }
         };
+        if self.shared.throttled('C') {
+            self.refused_with(503, NO_SESSION);
+            return self.bridge_failed(Cause::NORMAL_TEMPORARY_FAILURE);
+        }
         self.attempts += 1;
         let attempt = self.attempts;
         let codecs = self.codecs(&dial, profile);
@@ -364,6 +378,9 @@ impl CallerLeg<'_> {
             dtmf_payload_type: profile.dtmf_payload_type,
             security: variable(&dial, "rtp_secure_media").map_or(Security::None, Security::parse),
             session: 1_700_000_000 + u64::from(random::<u32>() % 100_000_000),
+            // Leg B takes leg A's hold over, unless it is told what to offer.
+            held: self.shared.held.load(Ordering::Relaxed)
+                && variable(&dial, "origination_audio_mode").is_none_or(|mode| mode != "sendrecv"),
         };
         let mut leg = self.start_leg(&dial, (profile, target), presented, &offer, attempt);
         let limit = seconds(&dial, "leg_timeout").unwrap_or(LEG_TIMEOUT);
@@ -489,6 +506,10 @@ impl CallerLeg<'_> {
     fn leg_ended(&self, attempt: u32, cause: Cause, was_bridged: bool) -> Flow {
         self.shared.note(Happening::LegEnded { attempt, cause });
         if !was_bridged {
+            match cause.sip_status() {
+                503 => self.refused_with(503, "Service Unavailable"),
+                status => self.refused_with(status, cause.name()),
+            }
             return self.bridge_failed(cause);
         }
         let mut channel = self.shared.channel.lock();
@@ -500,6 +521,13 @@ impl CallerLeg<'_> {
             return Flow::End(cause, EndedBy::Switch);
         }
         Flow::Next
+    }
+
+    /// What leg B's INVITE was answered, as leg A has it.
+    fn refused_with(&self, status: u16, phrase: &str) {
+        let mut channel = self.shared.channel.lock();
+        channel.variables.set("sip_invite_failure_status", status.to_string());
+        channel.variables.set("sip_invite_failure_phrase", phrase);
     }
 
     fn bridge_failed(&self, cause: Cause) -> Flow {

@@ -9,6 +9,7 @@ mod pod;
 pub(crate) use api::{SwitchApi, api};
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -72,6 +73,8 @@ pub(crate) struct CallShared {
     pub(crate) control: mpsc::UnboundedSender<Control>,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) timeline: Arc<Timeline>,
+    /// The caller has put the agent on hold.
+    pub(crate) held: AtomicBool,
 }
 
 impl CallShared {
@@ -93,6 +96,15 @@ impl CallShared {
         let problem = problem.into();
         tracing::warn!(call = self.id, problem);
         self.note(Happening::Problem { problem });
+    }
+
+    /// Whether the switch has no session left of this second for that leg of the call.
+    pub(crate) fn throttled(&self, leg: char) -> bool {
+        let throttled = !self.core.throttle.takes(Instant::now());
+        if throttled {
+            self.note(Happening::Throttled { leg });
+        }
+        throttled
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -142,6 +154,7 @@ pub(crate) fn start(core: &Arc<Core>, plan: CallPlan) -> CallHandle {
         control: control.clone(),
         progress,
         timeline: timeline.clone(),
+        held: AtomicBool::new(false),
     });
     core.channels().insert(uuid.clone(), Registered { channel, control: Reach::Caller(control) });
     let mut impairments = plan.impairments;

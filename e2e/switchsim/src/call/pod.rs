@@ -281,6 +281,12 @@ impl Runner {
             }
         };
         self.shared.note(Happening::EslLost { error: lost });
+        if !pod.session.is_connected() {
+            // FreeSWITCH still waits for `connect`, and does not look whether anybody is there to say it.
+            let cause = self.told_to_end().await;
+            self.over(cause);
+            return SocketEnd::ChannelOver;
+        }
         pod.goodbye().await;
         sleep(self.shared.core.tick).await;
         SocketEnd::GoOn

@@ -22,6 +22,7 @@ pub use local::LocalAddresses;
 pub use profile::Profile;
 
 use crate::sdp::OfferedCodec;
+use crate::throttle::DEFAULT_RATE;
 use xml::{attribute, descendants, params};
 
 /// Why a configuration cannot be used.
@@ -87,6 +88,8 @@ pub struct Config {
     pub rtp_ports: RangeInclusive<u16>,
     /// Channels at once; a call takes three.
     pub max_sessions: usize,
+    /// Channels that may begin in a second; a call takes three, a takeover two.
+    pub sessions_per_second: u32,
     /// Where commands are taken, if at all.
     pub event_socket: Option<EventSocket>,
     /// What becomes of calls.
@@ -165,6 +168,10 @@ impl Config {
         let max_sessions =
             switch.get("max-sessions").map_or(Ok(1000), |value| value.parse("max-sessions", "a number"))?;
 
+        let sessions_per_second = switch
+            .get("sessions-per-second")
+            .map_or(Ok(DEFAULT_RATE), |value| value.parse("sessions-per-second", "a number"))?;
+
         let profiles: Vec<Profile> = descendants(required("sofia.conf")?, "profile")
             .map(|node| profile::read(node, &modules))
             .collect::<Result<_, _>>()?;
@@ -179,7 +186,17 @@ impl Config {
         let dialplan = Arc::new(dialplan::read(section("dialplan")?, &known)?);
         let event_socket = part("event_socket.conf").map(read_event_socket).transpose()?;
         let modules = modules.into_iter().map(str::to_owned).collect();
-        Ok(Self { rtp_ports, max_sessions, event_socket, dialplan, globals, modules, profiles, access_lists })
+        Ok(Self {
+            rtp_ports,
+            max_sessions,
+            sessions_per_second,
+            event_socket,
+            dialplan,
+            globals,
+            modules,
+            profiles,
+            access_lists,
+        })
     }
 
     /// Those codecs of the list that this switch knows: one whose module is not loaded is left out without a word.

@@ -147,6 +147,12 @@ impl EslSession {
         std::mem::take(&mut self.output)
     }
 
+    /// Whether the pod has said `connect`.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// Whether an application waits for its turn.
     #[must_use]
     pub fn has_queued(&self) -> bool {
