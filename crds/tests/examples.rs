@@ -85,6 +85,23 @@ fn an_empty_spec_runs_freeswitch_and_a_mock_backend() {
     assert_eq!((spec.sessions.max_per_pod, spec.target_sessions_per_pod()), (100, 70));
     assert_eq!((spec.drain.deadline_seconds, spec.drain.grace_period_seconds()), (540, 600));
     assert_eq!(spec.drain.max_evicted_percent, 25);
+    assert_eq!((spec.calls_lost_at_once(freeswitch), spec.sessions_per_second(freeswitch)), (500, 2000));
+}
+
+#[test]
+fn freeswitch_begins_as_many_sessions_as_the_loss_of_half_the_pods_takes() {
+    let rate = |spec: serde_json::Value| {
+        let spec: VoiceTrunkSpec = serde_json::from_value(spec).expect("a spec");
+        let Switch::Managed(freeswitch) = spec.switch() else { panic!("expected a FreeSWITCH that is run here") };
+        spec.sessions_per_second(freeswitch)
+    };
+    let pods =
+        |most: u32, calls: u32| json!({ "scaling": { "maxReplicas": most }, "sessions": { "maxPerPod": calls } });
+    assert_eq!([rate(pods(2, 100)), rate(pods(3, 100)), rate(pods(12, 100))], [1000, 1000, 2000]);
+    assert_eq!(rate(pods(20, 250)), 8000, "5,000 sessions and some");
+    // A FreeSWITCH has no more calls than its ports allow.
+    assert_eq!(rate(pods(1000, 10_000)), 8000);
+    assert_eq!(rate(json!({ "freeSwitch": { "sessionsPerSecond": 45 } })), 45);
 }
 
 #[test]

@@ -10,7 +10,9 @@ use sofia_dataplane::admin::{
     AdminParts, AdminServer, BackendStatus, CircuitStatus, ComponentFlag, Health, ServerLimits, router,
 };
 use sofia_dataplane::metrics::{CircuitLevel, Metrics, WorkerCounters};
-use sofia_dataplane::sessions::{Admission, Drain, NewSession, Permit, Readiness, Reading, Registry, SessionState};
+use sofia_dataplane::sessions::{
+    Admission, Drain, Handover, NewSession, Permit, Readiness, Reading, Registry, SessionState,
+};
 use sofia_dataplane::settings::{CallLimits, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -90,7 +92,7 @@ impl Pod {
         };
         let admission = Admission::new(calls, now);
         let registry = Registry::new();
-        let drain = Drain::new(admission.clone(), Duration::from_secs(600));
+        let drain = Drain::new(admission.clone(), Duration::from_secs(600), Handover::new(1_000));
         let readiness = Readiness::new(admission.clone());
         let health = Arc::new(Health::new());
         let counters = Arc::new(WorkerCounters::new());

@@ -1,6 +1,8 @@
 //! A switch without a caller or a configuration: it brings a pod one call with an offer of the test's own, and says what the pod did
 //! with it. For offers that no FreeSWITCH makes, or that `switchsim` does not.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -48,6 +50,64 @@ impl BareCall {
             Verdict::Answered(sdp) => sdp,
             Verdict::Refused(cause) => panic!("expected an answer, came {cause}"),
         }
+    }
+}
+
+/// A call that another pod had before, on a switch that does not say what is kept of it. It ends when dropped.
+#[derive(Debug)]
+pub struct SlowTakeover {
+    commands: Arc<Mutex<String>>,
+    connection: JoinHandle<()>,
+}
+
+impl SlowTakeover {
+    /// Brings the pod at `esl` the call, as the second attempt.
+    ///
+    /// # Panics
+    /// When the pod takes no connection.
+    pub async fn dial(esl: &str, offer: &str) -> Self {
+        let mut stream = TcpStream::connect(esl).await.expect("the pod takes connections");
+        let commands = Arc::<Mutex<String>>::default();
+        let kept = Arc::clone(&commands);
+        let channel = channel_data(offer).replace("X-Attempt: 1", "X-Attempt: 2\nvariable_sip_h_X-Answered: true");
+        let connection = tokio::spawn(async move {
+            let mut received = Vec::new();
+            let mut buffer = [0; 8 << 10];
+            loop {
+                while let Some((head, _)) = take_command(&mut received) {
+                    kept.lock().unwrap_or_else(PoisonError::into_inner).push_str(&head);
+                    let reply = if head.starts_with("connect") {
+                        channel.as_str()
+                    } else if head.starts_with("api uuid_getvar") {
+                        continue;
+                    } else if head.starts_with("api ") {
+                        "Content-Type: api/response\nContent-Length: 3\n\n+OK"
+                    } else {
+                        "Content-Type: command/reply\nReply-Text: +OK\n\n"
+                    };
+                    if stream.write_all(reply.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+                match stream.read(&mut buffer).await {
+                    Ok(length) if length > 0 => received.extend_from_slice(&buffer[..length]),
+                    _ => return,
+                }
+            }
+        });
+        Self { commands, connection }
+    }
+
+    /// All that the pod has said, without bodies.
+    #[must_use]
+    pub fn commands(&self) -> String {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for SlowTakeover {
+    fn drop(&mut self) {
+        self.connection.abort();
     }
 }
 

@@ -21,7 +21,7 @@ pub mod tone_words;
 mod usage;
 mod wait;
 
-pub use bare_switch::{BareCall, Verdict};
+pub use bare_switch::{BareCall, SlowTakeover, Verdict};
 pub use counting_server::CountingServer;
 pub use dialogue::Dialogue;
 pub use folder::Folder;

@@ -2,6 +2,7 @@
 //! back.
 
 use e2e::{PATIENCE, PodProcess, eventually, switch};
+use nix::sys::signal::Signal;
 use switchsim::{CallHandle, CallPlan, Happening, Switch};
 
 async fn answered(switch: &Switch, caller: usize) -> CallHandle {
@@ -51,6 +52,33 @@ async fn a_full_pods_next_call_goes_to_another_and_when_all_are_full_the_caller_
     for pod in [first, second] {
         pod.await_empty().await;
     }
+}
+
+#[tokio::test]
+async fn nobody_who_dials_while_a_pod_fills_up_and_drains_waits_for_a_pod_that_says_nothing() {
+    const CALLERS: usize = 200;
+    let small = PodProcess::builder().set("MAX_SESSIONS", 30).set("DRAIN_DEADLINE_SECONDS", 0).start().await;
+    let large = PodProcess::builder().set("MAX_SESSIONS", 2 * CALLERS).start().await;
+    let switch = switch(&[&small.esl(), &large.esl()]).with_variable("sessions_per_second", "10000").start().unwrap();
+    let dial = |caller: usize| switch.dial(CallPlan::new("15550100").from(format!("+1556{caller:04}")).deaf());
+    // All at once: the pod is full while many of them wait at its door.
+    let mut calls: Vec<CallHandle> = (0..CALLERS / 2).map(dial).collect();
+    for call in &calls {
+        call.answered(PATIENCE).await.unwrap();
+    }
+    // Room for some again, and a drain while the others dial.
+    for call in calls.drain(..20) {
+        hang_up(call).await;
+    }
+    calls.extend((0..CALLERS / 2).map(dial));
+    small.signal(Signal::SIGTERM);
+    for call in calls {
+        call.answered(PATIENCE).await.unwrap();
+        call.hang_up();
+        let outcome = call.outcome().await;
+        assert_eq!(outcome.count(|what| *what == Happening::LegTimeout), 0, "{outcome}");
+    }
+    large.await_empty().await;
 }
 
 async fn hang_up(call: CallHandle) {

@@ -2,6 +2,7 @@
 //! when the caller is back.
 
 use e2e::{PATIENCE, PodProcess, eventually, switch, voice};
+use nix::sys::signal::Signal;
 use switchsim::CallPlan;
 
 #[tokio::test]
@@ -33,6 +34,32 @@ async fn the_conversation_waits_on_hold_and_goes_on_afterwards() {
     println!("{outcome}");
     assert_eq!((outcome.attempts, outcome.legs[0].streams, outcome.legs[0].lost), (1, 1, 0));
     assert_eq!(pod.metric("sofia_phone_turns_total").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_caller_who_holds_goes_on_with_the_next_pod_whether_theirs_is_killed_or_drained() {
+    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        let lost = PodProcess::builder().set("DRAIN_DEADLINE_SECONDS", 0).start().await;
+        let next = PodProcess::start().await;
+        let call = switch(&[&lost.esl(), &next.esl()]).start().unwrap().dial(CallPlan::new("15550100"));
+        call.agent_finishes(PATIENCE).await.unwrap();
+        call.hold();
+        eventually("the session to be on hold", async || (state(&lost).await == "on_hold").then_some(())).await;
+        lost.signal(signal);
+        let moved = |call: &switchsim::Snapshot| call.legs.len() == 2 && call.legs[1].received > 0;
+        call.wait_until("the next pod", PATIENCE, moved).await.unwrap();
+        // Longer than the switch waits for the packets of a pod that is mute.
+        let received = call.snapshot().packets_received;
+        call.wait_until("packets", PATIENCE, |call| call.packets_received > received + 100).await.unwrap();
+
+        call.unhold();
+        call.say(&voice("five_five")).await;
+        call.agent_speaks(PATIENCE).await.unwrap();
+        call.hang_up();
+        let outcome = call.outcome().await;
+        println!("{signal}: {outcome}");
+        assert_eq!(outcome.attempts, 2, "{signal}");
+    }
 }
 
 async fn state(pod: &PodProcess) -> String {

@@ -1,7 +1,8 @@
 //! One caller's number may have so many calls at a time, and no more.
 
 use e2e::{PATIENCE, PodProcess, switch};
-use switchsim::{CallHandle, CallPlan, Switch};
+use nix::sys::signal::Signal;
+use switchsim::{CallHandle, CallPlan, EndedBy, Switch};
 
 const REFUSED: &str = "sofia_phone_calls_refused_total{reason=\"caller_limit\"}";
 
@@ -27,6 +28,27 @@ async fn a_callers_second_call_is_refused_and_others_are_not_harmed() {
     calls.push(answered(&switch, "+15550001").await);
     for call in calls {
         hang_up(call).await;
+    }
+}
+
+#[tokio::test]
+async fn callers_who_were_talking_are_taken_over_whatever_the_limit_is() {
+    let lost = PodProcess::builder().set("MAX_SESSIONS_PER_CALLER", 2).start().await;
+    let next = PodProcess::builder().set("MAX_SESSIONS_PER_CALLER", 2).start().await;
+    // A PBX: one number for all its calls.
+    let switch = switch(&[&lost.esl(), &next.esl()]).start().unwrap();
+    let elsewhere = e2e::switch(&[&next.esl()]).start().unwrap();
+    let mut calls = Vec::new();
+    for switch in [&switch, &switch, &elsewhere, &elsewhere] {
+        calls.push(answered(switch, "+15550001").await);
+    }
+    lost.signal(Signal::SIGKILL);
+    next.await_metric("sofia_phone_sessions_active", |active| active == 4.0).await;
+    next.await_metric("sofia_phone_takeovers_total", |takeovers| takeovers == 2.0).await;
+    assert!(!elsewhere.call(CallPlan::new("15550100").from("+15550001")).await.answered, "a new call is one too many");
+    for call in calls {
+        call.hang_up();
+        assert_eq!(call.outcome().await.ended_by, EndedBy::Caller);
     }
 }
 

@@ -85,6 +85,13 @@ pub struct FreeSwitch {
     /// Habits of carriers and telephones that FreeSWITCH takes, each of which can be turned off.
     pub interop: Interop,
 
+    /// Sessions that each FreeSWITCH begins in a second (its sessions-per-second). A new call takes three and one whose pod was lost two;
+    /// who finds none left waits a second or two and tries again, a caller who was talking ten times. Left out: as many as the
+    /// calls of half of scaling.maxReplicas take, which a lost node may have had, and some for new calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 30, max = 100_000))]
+    pub sessions_per_second: Option<u32>,
+
     /// CPU and memory of each FreeSWITCH pod. A call takes about 1 % of a core; with Opus about 5 %.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "pod::resources_schema")]
@@ -138,6 +145,7 @@ impl Default for FreeSwitch {
             gateways: Vec::new(),
             srtp: Srtp::default(),
             interop: Interop::default(),
+            sessions_per_second: None,
             resources: None,
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),

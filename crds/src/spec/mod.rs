@@ -184,6 +184,9 @@ impl Default for VoiceTrunkSpec {
     }
 }
 
+/// Ports of FreeSWITCH that a call takes: two legs with RTP, each with a port for RTP and one for RTCP.
+pub const PORTS_PER_CALL: u32 = 4;
+
 /// Which FreeSWITCH takes a trunk's calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Switch<'a> {
@@ -209,6 +212,23 @@ impl VoiceTrunkSpec {
     pub fn backends(&self) -> &Backends {
         static DEFAULT: LazyLock<Backends> = LazyLock::new(Backends::mock);
         self.backends.as_ref().unwrap_or(&DEFAULT)
+    }
+
+    /// Calls of one FreeSWITCH that may lose their pods at once: those of half the pods, which a lost node may have had, as far as
+    /// FreeSWITCH has ports for so many.
+    pub fn calls_lost_at_once(&self, free_switch: &FreeSwitch) -> u32 {
+        let pods = self.scaling.max_replicas.div_ceil(2);
+        self.sessions.max_per_pod.saturating_mul(pods).min(free_switch.rtp_port_range.ports() / PORTS_PER_CALL)
+    }
+
+    /// `sessions-per-second` of each FreeSWITCH: what the spec says, else two sessions for each call that may lose its pod at once and
+    /// three for each of two hundred new ones, in steps of which each is twice the one before, so that a few pods more or less change
+    /// nothing in FreeSWITCH's configuration.
+    pub fn sessions_per_second(&self, free_switch: &FreeSwitch) -> u32 {
+        free_switch.sessions_per_second.unwrap_or_else(|| {
+            let needed = self.calls_lost_at_once(free_switch) * 2 + 600;
+            needed.div_ceil(1000).next_power_of_two() * 1000
+        })
     }
 
     /// Calls that a pod shall have on average: what the spec says, else 70 % of what a pod takes, at least one.

@@ -102,7 +102,7 @@ impl<'a> Driver<'a> {
 
     /// Runs the call to its end and hands its record over.
     pub(super) async fn run(mut self: Box<Self>, permit: Permit) {
-        let handover = self.calls.parts.handover.clone();
+        let mut departure = self.calls.parts.handover.departure(&self.identity.call_id);
         let ending = self.desk.session.end_requested().clone();
         let reason = loop {
             self.act();
@@ -113,6 +113,7 @@ impl<'a> Driver<'a> {
             let running = self.leg.is_running();
             let gone_at = self.leg.deadline();
             let told_at = self.dialogue.poll_timeout();
+            let between_turns = self.dialogue.is_between_turns();
             let (dialogue, desk) = (&mut self.dialogue, &mut self.desk);
             let answered = poll_fn(|context| match guarded(|| dialogue.poll_backend(context, desk)) {
                 Ok(polled) => polled.map(Ok),
@@ -128,7 +129,7 @@ impl<'a> Driver<'a> {
                 () = until(self.hold.poll_timeout()), if running => self.ask_whether_held(),
                 // A switch that does not answer is not waited for.
                 () = until(gone_at), if !running => self.leg.is_gone(EndReason::SwitchLost),
-                () = handover.cancelled(), if running => {
+                () = departure.due(between_turns), if running => {
                     self.leg.announce_handover();
                     self.give_away(EndReason::HandedOver);
                 }
@@ -182,6 +183,8 @@ impl<'a> Driver<'a> {
             LegEvent::Transferred(Ok(())) => {
                 self.desk.journal.mark(now, MarkKind::Transfer, "");
                 self.tell(Happening::Transferred);
+                self.carry_out();
+                self.leg.forget();
             }
             LegEvent::Transferred(Err(text)) => {
                 self.switch_error(&format!("expected the call to be transferred, came: {text}"));
@@ -349,7 +352,6 @@ impl<'a> Driver<'a> {
         drop(leg);
         let report = stream.close().await;
         drop(session);
-        drop(permit);
         let metrics = &calls.parts.metrics;
         metrics.session_ended(reason.as_str(), began.elapsed());
         if reason == EndReason::HandedOver {
@@ -373,6 +375,8 @@ impl<'a> Driver<'a> {
             // A queue that is full has been logged and counted.
             let _ = records.submit(record, recorder);
         }
+        // Last: a pod whose last permit is back waits for the records that it knows of, and ends.
+        drop(permit);
     }
 }
 

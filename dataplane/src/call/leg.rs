@@ -212,6 +212,12 @@ impl Leg {
         }
     }
 
+    /// No pod goes on with this call: what was said is not for those who have leg A from now on, nor for its last event.
+    pub(super) fn forget(&mut self) {
+        // A leg that is gone has forgotten it.
+        let _ = self.connection.outbound.set_leg_a_variable(Instant::now(), STATE_VARIABLE, "");
+    }
+
     /// Connects the caller to `destination`, looked for in the dialplan's `context`; the outcome is
     /// [`LegEvent::Transferred`].
     pub(super) fn transfer(&mut self, destination: &str, context: &str) -> Result<(), RequestError> {
@@ -238,6 +244,7 @@ impl Leg {
         let cause = if reason == EndReason::NotAnswered {
             HangupCause::NormalTemporaryFailure
         } else {
+            self.forget();
             HangupCause::NormalClearing
         };
         self.stand = match self.connection.outbound.hang_up(Instant::now(), cause) {

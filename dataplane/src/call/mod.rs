@@ -19,7 +19,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
 use crate::audio::Codec;
 use crate::backend::clips::Clip;
@@ -27,7 +26,7 @@ use crate::esl::{ChannelData, HangupCause, OutboundEvent, OutboundSettings};
 use crate::metrics::Metrics;
 use crate::record::{Delivery, Privacy};
 use crate::sdp::{AnswerParams, NegotiatedMedia, Offer, Surroundings};
-use crate::sessions::{Admission, DuplicateSession, NewSession, Permit, Registry, SessionGuard};
+use crate::sessions::{Admission, DuplicateSession, Handover, NewSession, Permit, Registry, SessionGuard};
 use crate::telemetry::shown_number;
 use crate::worker::{InbandKeys, MediaEvent, StreamHandle, StreamSeed, StreamSpec, WorkerError, Workers};
 use agent::{AgentProfile, Agents};
@@ -76,8 +75,8 @@ pub(crate) struct CallsParts {
     pub(crate) admission: Admission,
     pub(crate) registry: Registry,
     pub(crate) metrics: Arc<Metrics>,
-    /// Cancelled when calls are to be handed to other pods.
-    pub(crate) handover: CancellationToken,
+    /// Tells calls when they are to be handed to other pods.
+    pub(crate) handover: Handover,
     pub(crate) records: Option<Delivery>,
 }
 
@@ -143,6 +142,15 @@ impl Calls {
         }
     }
 
+    /// Tells the switch that the call is not taken: it hears that at once, but a connection that is closed before `connect` only when
+    /// its time for an answer is over.
+    async fn turn_away(self: Arc<Self>, socket: TcpStream) {
+        let mut connection = Connection::new(socket, self.config.outbound.clone());
+        if let OutboundEvent::Offered(_) = connection.next().await {
+            refuse(connection, HangupCause::NormalTemporaryFailure).await;
+        }
+    }
+
     async fn call(&self, socket: TcpStream, mut permit: Permit, accepted: Instant) {
         let mut connection = Connection::new(socket, self.config.outbound.clone());
         let data = match connection.next().await {
@@ -158,7 +166,7 @@ impl Calls {
             return tracing::debug!("a call was over before it was known who calls");
         };
         let identity = self.identify(&data, caller);
-        if let Err(refusal) = permit.limit_caller(&identity.caller) {
+        if let Err(refusal) = permit.limit_caller(&identity.caller, data.was_answered()) {
             tracing::info!(call = identity.call_id, reason = refusal.as_str(), "a call was refused");
             self.parts.metrics.call_refused(refusal);
             return refuse(connection, HangupCause::CallRejected).await;

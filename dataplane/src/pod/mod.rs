@@ -20,13 +20,15 @@ use crate::backend::{Resilient, SetupError, VoiceBackend, apology};
 use crate::call::{Calls, CallsParts, listener};
 use crate::metrics::{Metrics, WorkerCounters};
 use crate::record::StartError;
-use crate::sessions::{Admission, Drain, DrainOutcome, Readiness, Registry};
+use crate::sessions::{Admission, Drain, DrainOutcome, Handover, Readiness, Registry};
 use crate::settings::Settings;
 use crate::telemetry;
 use crate::worker::{WorkerError, Workers, WorkersConfig};
 
 /// How long records may take to be delivered once the calls are over.
 const RECORDS: Duration = Duration::from_secs(15);
+/// How long those may take to be told who were not taken.
+const REFUSALS: Duration = Duration::from_secs(3);
 /// How often the backend is asked whether it can be reached.
 const BACKEND_CHECK: Duration = Duration::from_secs(10);
 
@@ -68,6 +70,7 @@ pub struct Pod {
     calls: Arc<Calls>,
     drain: Drain,
     drained: JoinHandle<DrainOutcome>,
+    listening: JoinHandle<()>,
     esl: SocketAddr,
     health: Option<SocketAddr>,
     stop: CancellationToken,
@@ -144,8 +147,10 @@ impl Pod {
             Workers::start(WorkersConfig { host: settings.rtp_host, start_port: settings.rtp_start_port }, &counters)?;
         let admission = Admission::new(settings.limits, now);
         let registry = Registry::new();
-        let drain = Drain::new(admission.clone(), settings.drain_deadline);
+        let drain =
+            Drain::new(admission.clone(), settings.drain_deadline, Handover::new(settings.switch_sessions_per_second));
         let readiness = Readiness::new(admission.clone());
+        let stop = CancellationToken::new();
         let records = configure::records(&settings)?;
         if let Some(records) = records.clone() {
             metrics.at_scrape(move |metrics| {
@@ -154,7 +159,6 @@ impl Pod {
             });
         }
         let backend = Arc::new(backend);
-        let stop = CancellationToken::new();
 
         let health = Arc::new(Health::new());
         for (index, counters) in counters.iter().enumerate() {
@@ -193,7 +197,7 @@ impl Pod {
         let parts =
             CallsParts { workers, apology, admission, registry, metrics, handover: drain.handover().clone(), records };
         let calls = Arc::new(Calls::new(configure::calls(&settings, Arc::clone(&guarded)), parts));
-        tokio::spawn(listener::run(Arc::clone(&calls), listener));
+        let listening = tokio::spawn(listener::run(Arc::clone(&calls), listener));
         let watched = pace::watch(counters, calls.admission().clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(watched));
         tokio::spawn(stop.clone().run_until_cancelled_owned(watch_backend(guarded, backend_flag)));
@@ -213,7 +217,7 @@ impl Pod {
             "ready for calls"
         );
         let (health, admin) = admin.map_or((None, None), |(address, task)| (Some(address), Some(task)));
-        Ok(Self { calls, drain, drained, esl, health, stop, admin })
+        Ok(Self { calls, drain, drained, listening, esl, health, stop, admin })
     }
 
     /// Where FreeSWITCH's connections are taken.
@@ -241,6 +245,8 @@ impl Pod {
             Ok(DrainOutcome::Stuck { calls }) => tracing::warn!(calls, "calls that would not go are cut off"),
             Err(_) => tracing::error!("the drain ended by a fault"),
         }
+        // Those who came too late and are not told so yet would wait for nobody.
+        let _ = tokio::time::timeout(REFUSALS, self.listening).await;
         if let Some(records) = &self.calls.parts.records {
             let left = records.finish(RECORDS).await;
             if left > 0 {

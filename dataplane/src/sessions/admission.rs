@@ -269,11 +269,12 @@ impl Permit {
     }
 
     /// Counts the call as one of `caller`'s, as the switch presents the number. Withheld numbers are all alike, so the limit
-    /// does not apply to them. Told again, the call counts as the later caller's.
+    /// does not apply to them. Told again, the call counts as the later caller's. A call that was `talking` to another pod counts too, and
+    /// is not refused.
     ///
     /// # Errors
     /// [`Refusal::CallerLimit`]. The permit is still out then: it comes free when it is dropped.
-    pub fn limit_caller(&mut self, caller: &str) -> Result<(), Refusal> {
+    pub fn limit_caller(&mut self, caller: &str, talking: bool) -> Result<(), Refusal> {
         let Some(limit) = self.shared.limits.max_sessions_per_caller else { return Ok(()) };
         let key = self.shared.caller_key(caller);
         let mut inner = self.shared.lock();
@@ -282,7 +283,7 @@ impl Permit {
         }
         let Some(key) = key else { return Ok(()) };
         let calls = inner.callers.entry(key).or_insert(0);
-        if *calls >= limit.get() {
+        if *calls >= limit.get() && !talking {
             return Err(Refusal::CallerLimit);
         }
         *calls += 1;
@@ -364,7 +365,7 @@ mod tests {
 
     fn call_from(admission: &Admission, caller: &str) -> Result<Permit, Refusal> {
         let mut permit = admission.try_admit()?;
-        permit.limit_caller(caller)?;
+        permit.limit_caller(caller, false)?;
         Ok(permit)
     }
 
@@ -386,6 +387,20 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_who_was_talking_is_never_one_too_many_but_counts() {
+        let admission = limited_per_caller(1);
+        let mut taken_over: Vec<Permit> = Vec::new();
+        for _ in 0..3 {
+            let mut permit = admission.try_admit().expect("free");
+            permit.limit_caller("+15551234567", true).expect("talking");
+            taken_over.push(permit);
+        }
+        assert_eq!(call_from(&admission, "+15551234567").expect_err("a new one"), Refusal::CallerLimit);
+        taken_over.clear();
+        assert!(call_from(&admission, "+15551234567").is_ok());
+    }
+
+    #[test]
     fn withheld_numbers_do_not_count_as_one_caller() {
         let admission = limited_per_caller(1);
         let withheld = ["", "anonymous", "Anonymous", "unknown", "", "++"];
@@ -397,8 +412,8 @@ mod tests {
     fn a_call_counts_as_its_latest_callers_only() {
         let admission = limited_per_caller(1);
         let mut call = call_from(&admission, "+15551234567").expect("free");
-        call.limit_caller("+15551234567").expect("the same call is not a second one");
-        call.limit_caller("+15550000000").expect("nobody else's");
+        call.limit_caller("+15551234567", false).expect("the same call is not a second one");
+        call.limit_caller("+15550000000", false).expect("nobody else's");
         assert!(call_from(&admission, "+15551234567").is_ok());
         assert!(call_from(&admission, "+15550000000").is_err());
     }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
+use super::handover::Handover;
 
-/// How long calls have to hand themselves over. Saving a conversation on the switch and closing a socket takes
-/// milliseconds; who needs longer is stuck.
+/// How long calls have to hand themselves over: one after the other, in seven seconds at most. Saving a conversation on the switch and
+/// closing a socket takes milliseconds; who needs longer is stuck.
 const HANDOVER_TIME: Duration = Duration::from_secs(10);
 
 /// How a drain came out.
@@ -35,7 +36,7 @@ struct Shared {
     handover_time: Duration,
     started: OnceLock<Instant>,
     requested: CancellationToken,
-    handover: CancellationToken,
+    handover: Handover,
 }
 
 /// Coordinates the drain. Clones are the same drain.
@@ -46,11 +47,16 @@ pub struct Drain {
 
 impl Drain {
     /// Not draining; once started, calls have `deadline` to end by themselves.
-    pub fn new(admission: Admission, deadline: Duration) -> Self {
-        Self::with_handover_time(admission, deadline, HANDOVER_TIME)
+    pub fn new(admission: Admission, deadline: Duration, handover: Handover) -> Self {
+        Self::with_handover_time(admission, deadline, handover, HANDOVER_TIME)
     }
 
-    fn with_handover_time(admission: Admission, deadline: Duration, handover_time: Duration) -> Self {
+    fn with_handover_time(
+        admission: Admission,
+        deadline: Duration,
+        handover: Handover,
+        handover_time: Duration,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 admission,
@@ -58,7 +64,7 @@ impl Drain {
                 handover_time,
                 started: OnceLock::new(),
                 requested: CancellationToken::new(),
-                handover: CancellationToken::new(),
+                handover,
             }),
         }
     }
@@ -88,9 +94,9 @@ impl Drain {
         self.shared.requested.cancelled().await;
     }
 
-    /// Cancelled at the deadline: each call then saves its state and closes its ESL connection without hanging up, so that
-    /// the switch brings the caller to another pod.
-    pub fn handover(&self) -> &CancellationToken {
+    /// Begins at the deadline: each call then saves its state and closes its ESL connection without hanging up, when its turn comes, so
+    /// that the switch brings the caller to another pod.
+    pub fn handover(&self) -> &Handover {
         &self.shared.handover
     }
 
@@ -102,7 +108,7 @@ impl Drain {
             return DrainOutcome::Emptied;
         }
         let calls = self.shared.admission.state().active;
-        self.shared.handover.cancel();
+        self.shared.handover.begin(Instant::now(), calls);
         if self.emptied_within(self.shared.handover_time).await {
             DrainOutcome::HandedOver { calls }
         } else {
@@ -126,6 +132,10 @@ mod tests {
 
     const NEVER: Duration = Duration::from_secs(3600);
 
+    fn handover() -> Handover {
+        Handover::new(1_000)
+    }
+
     fn admission() -> Admission {
         let limits = CallLimits {
             max_sessions: 5,
@@ -141,16 +151,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_empty_pod_is_drained_at_once() {
-        let drain = Drain::new(admission(), NEVER);
+        let drain = Drain::new(admission(), NEVER, handover());
         assert!(drain.start(Instant::now()));
         assert_eq!(drain.run().await, DrainOutcome::Emptied);
-        assert!(!drain.handover().is_cancelled());
+        assert!(!drain.handover().has_begun());
     }
 
     #[tokio::test]
     async fn calls_in_progress_run_on_and_new_ones_are_refused() {
         let admission = admission();
-        let drain = Drain::new(admission.clone(), NEVER);
+        let drain = Drain::new(admission.clone(), NEVER, handover());
         let now = Instant::now();
         let call = admission.try_admit().expect("free");
         drain.start(now);
@@ -163,19 +173,21 @@ mod tests {
         assert!(!running.is_finished());
         drop(call);
         assert_eq!(running.await.expect("no panic"), DrainOutcome::Emptied);
-        assert!(!drain.handover().is_cancelled());
+        assert!(!drain.handover().has_begun());
     }
 
     #[tokio::test]
     async fn at_the_deadline_calls_are_told_to_hand_over() {
         let admission = admission();
-        let drain = Drain::new(admission.clone(), Duration::ZERO);
-        let handover = drain.handover().clone();
-        let calls: Vec<_> = (0..3).map(|_| admission.try_admit().expect("free")).collect();
-        tokio::spawn(async move {
-            handover.cancelled().await;
-            drop(calls);
-        });
+        let drain = Drain::new(admission.clone(), Duration::ZERO, handover());
+        for call in 0..3 {
+            let permit = admission.try_admit().expect("free");
+            let mut departure = drain.handover().departure(&call.to_string());
+            tokio::spawn(async move {
+                departure.due(call > 0).await;
+                drop(permit);
+            });
+        }
         drain.start(Instant::now());
         assert_eq!(drain.run().await, DrainOutcome::HandedOver { calls: 3 });
     }
@@ -183,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_does_not_even_hand_over_does_not_keep_the_pod() {
         let admission = admission();
-        let drain = Drain::with_handover_time(admission.clone(), Duration::ZERO, Duration::ZERO);
+        let drain = Drain::with_handover_time(admission.clone(), Duration::ZERO, handover(), Duration::ZERO);
         let _stuck = admission.try_admit().expect("free");
         drain.start(Instant::now());
         assert_eq!(drain.run().await, DrainOutcome::Stuck { calls: 1 });
@@ -191,7 +203,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_second_start_keeps_the_first_deadline() {
-        let drain = Drain::new(admission(), Duration::from_secs(60));
+        let drain = Drain::new(admission(), Duration::from_secs(60), handover());
         let now = Instant::now();
         assert_eq!(drain.remaining(now), None);
         assert!(drain.start(now));
@@ -202,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_for_the_drain_is_told() {
-        let drain = Drain::new(admission(), NEVER);
+        let drain = Drain::new(admission(), NEVER, handover());
         let waiting = tokio::spawn({
             let drain = drain.clone();
             async move { drain.started().await }

@@ -6,6 +6,7 @@
 
 mod admission;
 mod drain;
+mod handover;
 mod pace;
 mod rate;
 mod readiness;
@@ -14,6 +15,7 @@ mod state;
 
 pub use admission::{Admission, AdmissionState, PaceFigures, PaceNews, Permit, Refusal};
 pub use drain::{Drain, DrainOutcome};
+pub use handover::{Departure, Handover};
 pub use pace::{PaceLimits, READING_INTERVAL, Reading};
 pub use rate::TokenBucket;
 pub use readiness::{NotReady, Readiness};

@@ -67,6 +67,8 @@ pub struct Settings {
     pub session_timeout: Duration,
     /// How long calls run on after a drain began.
     pub drain_deadline: Duration,
+    /// Sessions that the switch begins in a second.
+    pub switch_sessions_per_second: u32,
 
     /// Filter directives for `tracing_subscriber::EnvFilter`, known to parse.
     pub log_filter: String,
@@ -247,6 +249,7 @@ impl Settings {
             limits: read_limits(r),
             session_timeout: Duration::from_secs(60 * r.integer("SOFIA_PHONE_SESSION_TIMEOUT")),
             drain_deadline: r.seconds("SOFIA_PHONE_DRAIN_DEADLINE_SECONDS"),
+            switch_sessions_per_second: r.count("SOFIA_PHONE_SWITCH_SESSIONS_PER_SECOND"),
             log_filter: read_log_filter(r, debug),
             log_file: r.path("SOFIA_PHONE_LOG_FILE"),
             json_logs: r.switch("SOFIA_PHONE_JSON_LOGS"),
@@ -373,6 +376,16 @@ impl Settings {
             r.wrong("SOFIA_PHONE_LOG_FILE", Some(&file.to_string_lossy()), "a file, not a folder");
         }
         self.check_backend(r);
+        let calls = self.limits.max_sessions as u64;
+        if 2 * calls > u64::from(self.switch_sessions_per_second) {
+            r.warnings.push(format!(
+                "SOFIA_PHONE_MAX_SESSIONS is {calls}: if this pod is lost FreeSWITCH needs {} sessions at once, and begins {} a second \
+                 (SOFIA_PHONE_SWITCH_SESSIONS_PER_SECOND). Callers wait for seconds, some may be cut; raise its sessions-per-second, or have \
+                 more and smaller pods",
+                2 * calls,
+                self.switch_sessions_per_second,
+            ));
+        }
         if self.environment == Environment::Production {
             if self.esl_token.is_none() {
                 let warning = "SOFIA_PHONE_ESL_TOKEN is not set: whoever reaches the ESL port may bring calls";

@@ -188,6 +188,13 @@ pub const VARIABLES: &[Variable] = &[
         "How long calls run on after a drain began; then they are handed over to other pods.",
     ),
     variable(
+        "SOFIA_PHONE_SWITCH_SESSIONS_PER_SECOND",
+        "1000",
+        integer(30, 100_000),
+        "Sessions that FreeSWITCH begins in a second (its `sessions-per-second`). A call that goes to another pod takes two: a pod that \
+         hands its calls over takes half of them, and warns at start if its calls would need more than there are.",
+    ),
+    variable(
         "SOFIA_PHONE_LOG_LEVEL",
         "info",
         Values::Described(

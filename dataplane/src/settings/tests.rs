@@ -297,6 +297,18 @@ fn what_kubernetes_says_of_services_is_not_taken_for_settings() {
 }
 
 #[test]
+fn a_pod_whose_loss_takes_more_sessions_than_the_switch_begins_is_warned_of() {
+    let of = |calls: &str, rate: &str| {
+        let settings = read(&[("ENV", "development"), ("MAX_SESSIONS", calls), ("SWITCH_SESSIONS_PER_SECOND", rate)])
+            .expect("valid");
+        settings.warnings
+    };
+    assert!(of("100", "200").is_empty());
+    let warnings = of("101", "200");
+    assert!(warnings.len() == 1 && warnings[0].contains("202 sessions at once, and begins 200"), "{warnings:?}");
+}
+
+#[test]
 fn production_warns_of_open_doors_and_development_does_not() {
     assert_eq!(read(&[]).map(|settings| settings.warnings.len()), Ok(2));
     assert_eq!(read(&[("ENV", "development")]).map(|settings| settings.warnings.len()), Ok(0));

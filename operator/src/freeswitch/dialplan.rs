@@ -38,6 +38,16 @@ const LOST: &str = "sofia_phone_lost";
 const EARLIER: &str = "sofia_phone_earlier";
 /// Variable of leg A that a pod sets when it hands the call over.
 const HANDED_OVER: &str = "sofia_phone_handed_over";
+/// Variable of leg A: what was said, for the next pod and for nobody else.
+const STATE: &str = "sofia_phone_state";
+/// Variable of leg A: an `x` for each time that FreeSWITCH had no session left for another leg, since a pod last had the call.
+const THROTTLED: &str = "sofia_phone_throttled";
+/// Variable of leg A: milliseconds before another try.
+const WAIT: &str = "sofia_phone_wait";
+/// Three digits of the call's own id, as good as drawn by lot.
+const FIRST_DIGITS: &str = r"^\D*(\d)\D*(\d)\D*(\d)";
+/// Three others.
+const LAST_DIGITS: &str = r"(\d)\D*(\d)\D*(\d)\D*$";
 /// When a refused caller's switch may try again.
 const RETRY_AFTER_SECONDS: u32 = 30;
 
@@ -95,21 +105,31 @@ fn numbers(config: &SwitchConfig<'_>) -> Result<Option<String>, RenderError> {
 }
 
 fn after(config: &SwitchConfig<'_>) -> Element {
-    let was_answered = variable("bridge_hangup_cause", "^[A-Z]").child(
-        Element::new("action").with("application", "set").with("data", format!("{ANSWERED}=true")).with("inline", true),
-    );
+    let was_answered = variable("bridge_hangup_cause", "^[A-Z]")
+        .child(at_once(format!("{ANSWERED}=true")))
+        .child(at_once(format!("{THROTTLED}=")));
     let mut context = context(AFTER_CONTEXT)
         .child(Element::named("extension", "answered").with("continue", true).child(was_answered))
         .comment("on purpose: by the pod or by the caller")
         .child(
             Element::named("extension", "over").child(
-                dialled(r"^ended-\d-(NORMAL_CLEARING|ORIGINATOR_CANCEL)$")
+                action(dialled(r"^ended-\d-(NORMAL_CLEARING|ORIGINATOR_CANCEL)$"), "unset", STATE)
                     .child(Element::new("action").with("application", "hangup")),
             ),
         )
+        .comment("digits of the call's own id: callers who lost their pod in the same moment don't come back in the same moment")
+        .children(waits())
+        .comment("no pod refused: FreeSWITCH had no session left of this second, for leg B or for leg C")
+        .child(throttled(config))
         .comment("refused by a pod, for good; a caller who was talking already may fare better with another pod")
         .child(refused("too-many-calls", "CALL_REJECTED", "486", "USER_BUSY"))
         .child(refused("no-common-codec", "INCOMPATIBLE_DESTINATION", "488", "INCOMPATIBLE_DESTINATION"))
+        .comment("a caller who was talking, and whom no pod took: who comes back later may find one")
+        .child(Element::named("extension", "pause").with("continue", true).child(action(
+            variables([ANSWERED, "originate_failed_cause"], "^true/[A-Z]"),
+            "sleep",
+            format!("${{{WAIT}}}"),
+        )))
         .comment("handed over by a pod that is drained: that is no failure, so attempts are counted anew")
         .child(Element::named("extension", "handed-over").child(attempt(
             handed_over(),
@@ -137,6 +157,42 @@ fn handed_over() -> Element {
     again(action(condition, "unset", HANDED_OVER))
 }
 
+/// How long this caller waits before another try: less than a second at first, one to two from the third try on and for those to
+/// whom it only rings.
+fn waits() -> [Element; 4] {
+    let wait = |name: &str, digits: &str, value: &str| {
+        let condition = variable("uuid", digits).child(at_once(format!("{WAIT}={value}")));
+        (Element::named("extension", name.to_owned()).with("continue", true), condition)
+    };
+    let tries = |expression: &str| variables([ANSWERED, THROTTLED], expression.to_owned());
+    let (first, condition) = wait("wait", FIRST_DIGITS, "$1$2$3");
+    let unlucky = Element::new("anti-action").with("application", "set").with("data", format!("{WAIT}=500"));
+    let first = first.child(condition.child(unlucky.with("inline", true)));
+    let later = [
+        ("wait-again", "^true/x$", LAST_DIGITS, "$1$2$3"),
+        ("wait-long", "^true/(xx)+$|^false/$", FIRST_DIGITS, "1$1$2$3"),
+        ("wait-long-again", "^true/x(xx)+$|^false/x$", LAST_DIGITS, "1$1$2$3"),
+    ];
+    let [second, third, fourth] = later.map(|(name, expression, digits, value)| {
+        let (extension, condition) = wait(name, digits, value);
+        extension.child(tries(expression)).child(condition)
+    });
+    [first, second, third, fourth]
+}
+
+/// The same attempt again: ten times for a caller who was talking, twice for others.
+fn throttled(config: &SwitchConfig<'_>) -> Element {
+    let condition = action(dialled("^ended-(\\d)-"), "set", format!("{THROTTLED}=${{{THROTTLED}}}x"));
+    let condition = action(again(condition), "sleep", format!("${{{WAIT}}}"));
+    Element::named("extension", "throttled")
+        .child(variables(
+            ["originate_failed_cause", "sip_invite_failure_phrase"],
+            "^DESTINATION_OUT_OF_ORDER/|/Maximum Calls In Progress$",
+        ))
+        .child(variables([ANSWERED, THROTTLED], "^true/x{0,9}$|^false/x?$"))
+        .child(attempt(condition, "$1", NEXT_LEG_TIMEOUT_SECONDS, config))
+}
+
 fn first_loss(config: &SwitchConfig<'_>) -> Element {
     let condition = action(dialled(r"^ended-(\d)-"), "set", format!("{EARLIER}=$1"));
     let condition = again(action(condition, "set", format!("{LOST}=true")));
@@ -148,7 +204,7 @@ fn first_loss(config: &SwitchConfig<'_>) -> Element {
 
 /// Before another bridge: what the last one left must not be taken for its end.
 fn again(condition: Element) -> Element {
-    ["originate_failed_cause", "bridge_hangup_cause"]
+    ["originate_failed_cause", "bridge_hangup_cause", "sip_invite_failure_phrase"]
         .into_iter()
         .fold(condition, |condition, name| action(condition, "unset", name))
 }
@@ -162,7 +218,8 @@ fn refused(name: &'static str, cause: &'static str, status: &'static str, hangup
 
 /// A bridge to a pod, and where the caller's leg goes on. At most one of the two causes is set then: the first by a bridge that
 /// failed, the second by one that ended.
-fn attempt(condition: Element, number: u32, leg_timeout: u32, config: &SwitchConfig<'_>) -> Element {
+fn attempt(condition: Element, number: impl ToString, leg_timeout: u32, config: &SwitchConfig<'_>) -> Element {
+    let number = number.to_string();
     let variables = [
         format!("media_timeout={MEDIA_TIMEOUT_MS}"),
         format!("leg_timeout={leg_timeout}"),
@@ -213,6 +270,7 @@ fn transfer(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
         let mut outside = dialled(OUTSIDE);
         // With a person at the other end, music on hold is what it is meant for.
         outside = action(outside, "unset", "hold_music");
+        outside = action(outside, "unset", STATE);
         outside = action(outside, "set", "hangup_after_bridge=true");
         outside = action(outside, "set", "continue_on_fail=false");
         outside = action(outside, "bridge", format!("sofia/gateway/{gateway}/${{destination_number}}"));
@@ -238,6 +296,16 @@ pub(super) fn said(field: &'static str, expression: impl Into<super::xml::Value>
 /// A condition on a channel's variable.
 pub(super) fn variable(name: &str, expression: impl Into<super::xml::Value>) -> Element {
     Element::new("condition").with("field", format!("${{{name}}}")).with("expression", expression)
+}
+
+/// A condition on two variables of a channel, with a slash between.
+fn variables([one, other]: [&str; 2], expression: impl Into<super::xml::Value>) -> Element {
+    Element::new("condition").with("field", format!("${{{one}}}/${{{other}}}")).with("expression", expression)
+}
+
+/// A `set` that later conditions see.
+fn at_once(assignment: String) -> Element {
+    Element::new("action").with("application", "set").with("data", assignment).with("inline", true)
 }
 
 pub(super) fn action(condition: Element, application: &'static str, data: impl Into<super::xml::Value>) -> Element {

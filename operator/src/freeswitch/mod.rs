@@ -64,6 +64,8 @@ const RUN_FOLDER: &str = "/var/freeswitch/run";
 pub struct SwitchConfig<'a> {
     /// FreeSWITCH's section of the spec.
     pub free_switch: &'a FreeSwitch,
+    /// Sessions that it begins in a second.
+    pub sessions_per_second: u32,
     /// `spec.numbers`.
     pub numbers: &'a [String],
     /// `spec.echoNumber`.
@@ -96,7 +98,7 @@ pub fn render(config: &SwitchConfig<'_>) -> Result<String, RenderError> {
     let configuration = Element::named("section", "configuration")
         .child(switch::modules())
         .child(switch::console())
-        .child(switch::limits(config.free_switch.rtp_port_range)?)
+        .child(switch::limits(config)?)
         .child(switch::event_socket(config)?)
         .child(switch::access_lists(config)?)
         .child(switch::opus())

@@ -1,6 +1,6 @@
 //! What FreeSWITCH is as a whole: its modules, limits, log, event socket, access lists. Knows nothing of calls.
 
-use sofia_crds::spec::RtpPortRange;
+use sofia_crds::spec::PORTS_PER_CALL;
 
 use super::check;
 use super::error::RenderError;
@@ -21,12 +21,8 @@ const MODULES: [&str; 10] = [
     "mod_spandsp",
 ];
 
-/// Two legs with RTP, each with a port for RTP and one for RTCP.
-const PORTS_PER_CALL: u32 = 4;
 /// The caller's leg, the leg to the pods, and its other end.
 const SESSIONS_PER_CALL: u32 = 3;
-/// Two hundred calls a second, or two hundred and fifty that lose their pods at once and need two new sessions each.
-const SESSIONS_PER_SECOND: u32 = 600;
 /// Of ten; speech gains nothing from more.
 const OPUS_COMPLEXITY: u16 = 5;
 /// Highest rate that callers are asked to send.
@@ -51,14 +47,15 @@ pub(super) fn console() -> Element {
         .child(Element::new("settings").param("colorize", false).param("loglevel", "notice"))
 }
 
-pub(super) fn limits(ports: RtpPortRange) -> Result<Element, RenderError> {
+pub(super) fn limits(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
+    let ports = config.free_switch.rtp_port_range;
     let calls = ports.ports() / PORTS_PER_CALL;
     if calls == 0 {
         return Err(RenderError::new("spec.freeSwitch.rtpPortRange", "at least four ports, which a call needs"));
     }
     let settings = Element::new("settings")
         .param("max-sessions", calls * SESSIONS_PER_CALL)
-        .param("sessions-per-second", SESSIONS_PER_SECOND)
+        .param("sessions-per-second", config.sessions_per_second)
         .param("rtp-start-port", ports.start)
         .comment("the last port for RTP, an even one; the odd one behind it is RTCP's")
         .param("rtp-end-port", ports.end.saturating_sub(1) & !1)

@@ -89,6 +89,11 @@ pub(super) trait Dialogue: Send {
         None
     }
 
+    /// Whether nobody is speaking or being answered just now: a good moment to give the call to another pod.
+    fn is_between_turns(&self) -> bool {
+        true
+    }
+
     /// Why it is over, once it is.
     fn end_reason(&self) -> Option<EndReason> {
         None

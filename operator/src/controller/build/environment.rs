@@ -92,6 +92,9 @@ impl Environment {
         self.set_some("MAX_LOAD_PERCENT", sessions.max_load_percent);
         self.set("SESSION_TIMEOUT", sessions.max_duration_seconds.div_ceil(60));
         self.set("DRAIN_DEADLINE_SECONDS", context.spec.drain.deadline_seconds);
+        if let Switch::Managed(free_switch) = context.spec.switch() {
+            self.set("SWITCH_SESSIONS_PER_SECOND", context.spec.sessions_per_second(free_switch));
+        }
         // Also for an external FreeSWITCH: its context `default` may lead anywhere.
         self.set("TRANSFER_CONTEXT", TRANSFER_CONTEXT);
         self.set("TRANSFER_DESTINATIONS", transfer_destinations(context));

@@ -206,6 +206,7 @@ fn switch_config<'a>(
     let referenced = context.inputs.referenced;
     SwitchConfig {
         free_switch,
+        sessions_per_second: context.spec.sessions_per_second(free_switch),
         numbers: &context.spec.numbers,
         echo_number: &context.spec.echo_number,
         codecs: &context.spec.data_plane.codecs,

@@ -245,6 +245,9 @@ fn degraded(inputs: &StatusInputs<'_>, fleet: &Fleet) -> Judgement {
             found.push(("Stalled", format!("{name}: the rollout goes no further: {said}")));
         }
     }
+    if let Some(why) = too_slow_for_takeovers(inputs) {
+        found.push(("SessionRateTooLow", why));
+    }
     if fleet.silent > 0 {
         let why = format!(
             "{} of {} could not be asked for their calls and count as busy: check that network policies let the operator reach \
@@ -258,6 +261,25 @@ fn degraded(inputs: &StatusInputs<'_>, fleet: &Fleet) -> Judgement {
     let reason = *reason;
     let whys: Vec<String> = found.into_iter().map(|(_, why)| why).collect();
     Judgement::yes(reason, whys.join(". "))
+}
+
+/// Seconds for which the dialplan tries to find another pod for a caller whose pod was lost, at least.
+const TAKEOVER_SECONDS: u32 = 8;
+
+/// Whether callers would be cut for want of FreeSWITCH's sessions where half the pods are lost at once.
+fn too_slow_for_takeovers(inputs: &StatusInputs<'_>) -> Option<String> {
+    let spec = &inputs.trunk.spec;
+    let Switch::Managed(free_switch) = spec.switch() else { return None };
+    let rate = spec.sessions_per_second(free_switch);
+    let (lost, saved) =
+        (spec.calls_lost_at_once(free_switch), rate.saturating_sub(1).saturating_mul(TAKEOVER_SECONDS) / 2);
+    (lost > saved).then(|| {
+        format!(
+            "FreeSWITCH begins {rate} sessions a second: of {lost} calls that may lose their pods with a node only {saved} come to another \
+             pod in time; raise spec.freeSwitch.sessionsPerSecond to {} or more, or leave it out",
+            (lost * 2).div_ceil(TAKEOVER_SECONDS) + 1
+        )
+    })
 }
 
 /// The Deployments that exist, with names for people.

@@ -289,6 +289,22 @@ fn a_new_trunk_is_starting() {
 }
 
 #[test]
+fn a_switch_that_is_too_slow_for_the_loss_of_a_node_is_degraded_and_says_what_would_do() {
+    let with = |rate: u32| {
+        let mut situation = well();
+        situation.trunk.spec.free_switch.get_or_insert_default().sessions_per_second = Some(rate);
+        situation
+    };
+    // Half of ten pods with a hundred calls each, two sessions a call, within eight seconds.
+    let message = with(100).check("Degraded", "True", "SessionRateTooLow");
+    assert!(
+        message.contains("of 500 calls") && message.contains("only 396") && message.contains("to 126 or more"),
+        "{message}"
+    );
+    with(126).check("Degraded", "False", "AllWell");
+}
+
+#[test]
 fn a_wrong_spec_is_degraded_and_what_runs_goes_on() {
     let mut situation = well();
     let wrong = sofia_crds::validate::Problem { path: "spec.numbers[0]".to_owned(), message: "no number".to_owned() };

@@ -4,12 +4,14 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use switchsim::pod::{Behaviour, PodCall, TestPod};
-use switchsim::{CallOutcome, CallPlan, Cause, EndedBy, Happening, OfferKind, Switch, SwitchBuilder};
+use switchsim::{CallOutcome, CallPlan, Cause, EndedBy, Happening, OfferKind, Snapshot, Switch, SwitchBuilder};
 
 use super::Given;
 use crate::freeswitch::DRAINING_VARIABLE;
 
 const SOON: Duration = Duration::from_secs(10);
+/// Longer than the dialplan goes on trying, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 const ESL: &str = "main-esl.default.svc:8084";
 const PODS: &str = "main-pods.default.svc:8084";
 const RETRY_AFTER: &str = "Retry-After";
@@ -148,6 +150,28 @@ async fn a_caller_whose_pod_is_lost_goes_on_with_another_one() {
     call.hang_up();
     let outcome = call.outcome().await;
     assert_eq!((outcome.attempts, outcome.ended_by), (2, EndedBy::Caller));
+}
+
+#[tokio::test]
+async fn twenty_callers_of_a_killed_pod_go_on_where_a_second_has_24_sessions() {
+    let (lost, next) = (pod(Behaviour::Tone).await, pod(Behaviour::Tone).await);
+    let switch = switch_with(&Given::minimal().at(24), lost.address(), next.address());
+    let mut calls = Vec::new();
+    while calls.len() < 20 {
+        let call = switch.dial(plan("15550100").deaf());
+        if call.answered(PATIENCE).await.is_ok() {
+            calls.push(call);
+        }
+    }
+    lost.kill();
+    for call in &calls {
+        let moved = |call: &Snapshot| call.legs.len() == 2 && call.legs[1].received > 0;
+        call.wait_until("the next pod", PATIENCE, moved).await.unwrap();
+    }
+    for call in calls {
+        call.hang_up();
+        assert_eq!(call.outcome().await.ended_by, EndedBy::Caller);
+    }
 }
 
 #[tokio::test]

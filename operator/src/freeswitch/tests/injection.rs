@@ -256,6 +256,8 @@ fn nothing_of_the_callers_is_expanded_in_an_action() {
         "sofia_phone_dialed",
         "sofia_phone_earlier",
         "sofia_phone_handed_over",
+        "sofia_phone_throttled",
+        "sofia_phone_wait",
         "uuid",
     ];
     for given in [Given::minimal(), Given::full()] {

@@ -17,6 +17,7 @@ use crate::secret_text::SecretText;
 #[derive(Clone)]
 struct Given {
     free_switch: FreeSwitch,
+    sessions_per_second: u32,
     numbers: Vec<String>,
     echo_number: String,
     codecs: Vec<Codec>,
@@ -32,6 +33,7 @@ impl Given {
     fn minimal() -> Self {
         Self {
             free_switch: FreeSwitch::default(),
+            sessions_per_second: 2000,
             numbers: Vec::new(),
             echo_number: "9999".to_owned(),
             codecs: vec![Codec::L16, Codec::G722, Codec::Pcmu, Codec::Pcma],
@@ -79,9 +81,15 @@ impl Given {
         }
     }
 
+    /// With so many sessions a second.
+    fn at(self, sessions_per_second: u32) -> Self {
+        Self { sessions_per_second, ..self }
+    }
+
     fn with<T>(&self, render: impl FnOnce(&SwitchConfig<'_>) -> T) -> T {
         render(&SwitchConfig {
             free_switch: &self.free_switch,
+            sessions_per_second: self.sessions_per_second,
             numbers: &self.numbers,
             echo_number: &self.echo_number,
             codecs: &self.codecs,

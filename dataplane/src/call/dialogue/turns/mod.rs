@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::record::MarkKind;
 use crate::sessions::SessionState;
 use crate::turn::conversation::{
-    Action, ClipId, Conversation, ConversationSettings, EndReason, Failure, Input, Mark, TurnId,
+    Action, ClipId, Conversation, ConversationSettings, EndReason, Failure, Input, Mark, Phase, TurnId,
 };
 use crate::turn::state::SavedState;
 use crate::turn::transcript::Judge;
@@ -355,6 +355,10 @@ impl Dialogue for Turns {
 
     fn session_state(&self) -> Option<SessionState> {
         Some(self.conversation.session_state())
+    }
+
+    fn is_between_turns(&self) -> bool {
+        self.conversation.phase() == Phase::Listening
     }
 
     fn end_reason(&self) -> Option<EndReason> {
