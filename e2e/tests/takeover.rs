@@ -4,6 +4,7 @@ use e2e::{OpenAiServer, PATIENCE, PodProcess, eventually, likeness, switch, voic
 use nix::sys::signal::Signal;
 use sofia_dataplane::backend::clips;
 use sofia_dataplane::call::{STATE_VARIABLE, state};
+use sofia_dataplane::record::{Ending, RecordingNote, Turn};
 use sofia_dataplane::turn::state::SavedState;
 use switchsim::{CallHandle, CallOutcome, CallPlan, Happening, Snapshot};
 
@@ -51,6 +52,54 @@ async fn an_answer_that_was_being_spoken_is_spoken_to_its_end_by_the_next_pod() 
     println!("the next pod's turns: {:?}", record.turns);
     assert!(said.iter().any(|said| said.ends_with(&format!("{sentence}."))), "{said:?}");
     assert!(said.iter().all(|said| !said.contains("how can I help")), "no second greeting: {said:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_loses_its_pod_has_the_record_and_the_sound_of_both_and_each_page_leads_to_the_other() {
+    let records = e2e::Folder::new();
+    let folder = records.path().to_str().unwrap().to_owned();
+    let speech = OpenAiServer::start().await;
+    let pod = || speech.backend_of(PodProcess::builder()).set("RECORD_DIR", &folder);
+    let (lost, next) = (pod().start().await, pod().start().await);
+    let call = switch(&[&lost.esl(), &next.esl()]).start().unwrap().dial(CallPlan::new("15550100"));
+    call.agent_finishes(PATIENCE).await.unwrap();
+    ask(&call).await;
+    lost.signal(Signal::SIGKILL);
+    call.wait_until("another pod", PATIENCE, taken_over).await.unwrap();
+    ask(&call).await;
+    call.hang_up();
+    call.outcome().await;
+
+    // The pod that is left finds what the other has left, once it is certain that nobody writes to it.
+    let finished = async {
+        loop {
+            let both = records.records(1).await;
+            if both.len() == 2 && both.iter().all(|record| !record.others.is_empty()) {
+                return both;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    let both = tokio::time::timeout(3 * PATIENCE, finished).await.expect("the records of both pods");
+    let [first, second] = <[_; 2]>::try_from(both).unwrap();
+    assert_eq!((first.attempt, first.ending), (1, Ending::PodLost));
+    assert_eq!((second.attempt, second.ending), (2, Ending::CallerHungUp));
+    assert_eq!(first.call_id, second.call_id);
+    let said = |turns: &[Turn]| turns.iter().map(|turn| turn.heard_text.clone()).collect::<Vec<_>>();
+    assert_eq!(said(&first.turns), ["Hello, how can I help you?", "Answer 1."]);
+    assert_eq!(said(&second.turns), ["Answer 2."]);
+    let before: Vec<&str> = second.before.iter().map(|said| said.text.as_str()).collect();
+    assert_eq!(before, ["Hello, how can I help you?", "caller's words", "Answer 1."]);
+    for record in [&first, &second] {
+        let RecordingNote::Kept { file, duration_ms, .. } = &record.recording else { panic!("{:?}", record.recording) };
+        let wav = hound::WavReader::open(records.path().join(file)).unwrap();
+        assert_eq!(u64::from(wav.duration()) * 1_000 / 16_000, *duration_ms);
+        assert!(*duration_ms > 1_000);
+        let [other] = record.others.as_slice() else { panic!("{:?}", record.others) };
+        let page = std::fs::read_to_string(records.path().join(file.replace(".wav", ".html"))).unwrap();
+        assert!(page.contains(&format!("href=\"{}.html\"", other.name)), "{}", other.name);
+    }
+    assert!(records.files(".part").is_empty(), "{:?}", records.files(".part"));
 }
 
 fn taken_over(call: &Snapshot) -> bool {

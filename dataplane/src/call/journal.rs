@@ -10,10 +10,12 @@ use jiff::Timestamp;
 use crate::backend::Stage;
 use crate::metrics::{AudioFault, Metrics, TurnStage};
 use crate::record::{
-    AudioFigures, CallRecord, Delivery, Ending, Latencies, MarkKind, Privacy, RtpFigures, StereoRecorder, Turn,
-    mask_keys,
+    AudioFigures, CallRecord, Delivery, Ending, Going, Latencies, MarkKind, Privacy, RtpFigures, Side, StereoRecorder,
+    Turn, mask_keys,
 };
 use crate::turn::conversation::{ClipId, EndReason, Mark, TurnId};
+use crate::turn::history::Role;
+use crate::turn::state::SavedState;
 use crate::worker::{MediaReport, Utterance};
 
 /// Where what was said is logged. Off unless asked for
@@ -64,6 +66,8 @@ pub(super) struct Journal {
     paused: Option<Instant>,
     /// The agent's words outside of turns, the greeting first.
     unprompted: u32,
+    /// The record as far as the call went, for those who find it if this pod is lost.
+    going: Option<Going>,
 }
 
 impl Journal {
@@ -82,6 +86,7 @@ impl Journal {
             clips: HashMap::new(),
             paused: None,
             unprompted: 0,
+            going: None,
         }
     }
 
@@ -253,10 +258,12 @@ impl Journal {
                 let open = self.turns.entry(*turn).or_default();
                 open.turn.index = turn.0;
                 open.turn.caller_text = text;
+                self.keep();
             }
             Mark::AgentSaid { turn, text } => {
                 tracing::debug!(target: TRANSCRIPT, call = self.call_id(), at_ms, turn = turn.map(|turn| turn.0), text, "agent said");
                 self.agent_said(*turn, text, at_ms);
+                self.keep();
             }
             // The media told that one, with its time.
             Mark::BargeIn | Mark::ReplyAudible { .. } | Mark::Started { .. } => {}
@@ -333,8 +340,39 @@ impl Journal {
     }
 
     /// A recorder for the call, whose first frame is now.
-    pub(super) fn recorder(&self, records: &Delivery, now: Instant) -> StereoRecorder {
+    pub(super) fn recorder(&mut self, records: &Delivery, now: Instant) -> StereoRecorder {
+        self.going = records.going(self.record.clone());
         records.recorder(&self.record, self.at(now))
+    }
+
+    /// What the pods before this one had heard and said.
+    pub(super) fn took_over(&mut self, saved: &SavedState) {
+        for message in &saved.history {
+            let by = match message.role {
+                Role::User => Side::Caller,
+                Role::Assistant => Side::Agent,
+                Role::System => continue,
+            };
+            self.record.add_before(by, &mask_keys(&message.content, self.record.privacy));
+        }
+        if let Some(reply) = saved.reply.as_ref().filter(|reply| !reply.heard.is_empty()) {
+            self.record.add_before(Side::Agent, &reply.heard);
+        }
+        if !saved.unanswered.is_empty() {
+            self.record.add_before(Side::Caller, &mask_keys(&saved.unanswered, self.record.privacy));
+        }
+        self.keep();
+    }
+
+    /// The call is that far.
+    fn keep(&self) {
+        if let Some(going) = &self.going {
+            let mut record = self.record.clone();
+            for open in self.turns.values() {
+                record.add_turn(open.turn.clone());
+            }
+            going.update(record);
+        }
     }
 
     /// Notes what the media measured.
@@ -385,6 +423,9 @@ impl Journal {
 
     /// The record, complete but for its recording. `cause` is the switch's name for why it ended the leg.
     pub(super) fn close(mut self, reason: EndReason, cause: Option<String>, now: Instant) -> CallRecord {
+        if let Some(going) = self.going.take() {
+            going.over();
+        }
         let clips: Vec<ClipId> = self.clips.keys().copied().collect();
         for clip in clips {
             self.clip_over(clip, now);

@@ -153,6 +153,7 @@ impl Pod {
         let stop = CancellationToken::new();
         let records = configure::records(&settings)?;
         if let Some(records) = records.clone() {
+            tokio::spawn(stop.clone().run_until_cancelled_owned(records.clone().sweep()));
             metrics.at_scrape(move |metrics| {
                 let figures = records.figures();
                 metrics.set_records(figures.written + figures.posted, figures.failed + figures.dropped);

@@ -29,7 +29,9 @@
 //!   "recording": {"state": "kept", "file": "20251122T120314Z-0b8f.wav", "duration_ms": 30040, "bytes": 1922604},
 //!   "waveform": {"rate_hz": 16000, "bucket_samples": 320, "caller": "<base64>", "agent": "<base64>"},
 //!   "errors": [{"at_ms": 5000, "stage": "speak", "message": "…"}],
-//!   "truncated": false, "privacy": "masked"
+//!   "truncated": false, "privacy": "masked",
+//!   "before": [{"by": "caller", "text": "…"}],
+//!   "others": [{"attempt": 1, "started_at": "…", "name": "20251122T120214Z-0b8f"}]
 //! }
 //! ```
 
@@ -84,6 +86,9 @@ pub struct CallRecord {
     /// The switch's name for why the leg ended, such as `NORMAL_CLEARING` or `MEDIA_TIMEOUT`, where it told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hangup_cause: Option<String>,
+    /// What was said before this pod took the call over, as far as the one before had kept it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Said>,
     /// The conversation, in order.
     #[serde(default)]
     pub turns: Vec<Turn>,
@@ -117,6 +122,39 @@ pub struct CallRecord {
     /// How callers and keys are shown.
     #[serde(default)]
     pub privacy: Privacy,
+    /// Records of the same call by the other pods that had it, in order of time, as far as they lie beside this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherRecord>,
+}
+
+/// Who says something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The caller.
+    Caller,
+    /// The agent.
+    Agent,
+}
+
+/// Something that was said, without its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// By whom.
+    pub by: Side,
+    /// The words: the caller's as they were recognised, the agent's as far as they were heard.
+    pub text: String,
+}
+
+/// Another pod's record of the same call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherRecord {
+    /// Its [`CallRecord::attempt`].
+    pub attempt: u32,
+    /// When that pod took the call.
+    pub started_at: Timestamp,
+    /// The name of its files, without `.json`, `.html` or `.wav`.
+    pub name: String,
 }
 
 /// Why a call ended on a pod.
@@ -137,6 +175,8 @@ pub enum Ending {
     Administrator,
     /// Another pod took it over: this one was drained.
     HandedOver,
+    /// The pod was lost with the call; another one may have gone on with it.
+    PodLost,
     /// The switch went away.
     SwitchLost,
     /// No audio could be agreed on, or the call was never answered.
@@ -157,6 +197,7 @@ impl Ending {
             Self::TimeLimit => "The call reached its time limit",
             Self::Administrator => "Ended by an administrator",
             Self::HandedOver => "Handed over to another pod",
+            Self::PodLost => "The pod was lost",
             Self::SwitchLost => "The connection to the switch was lost",
             Self::NotAnswered => "Never answered",
             Self::Failed => "Ended by a fault",
@@ -166,7 +207,7 @@ impl Ending {
     /// Whether this is how a call should end.
     #[must_use]
     pub const fn is_regular(self) -> bool {
-        !matches!(self, Self::SwitchLost | Self::NotAnswered | Self::Failed)
+        !matches!(self, Self::PodLost | Self::SwitchLost | Self::NotAnswered | Self::Failed)
     }
 }
 
@@ -445,6 +486,7 @@ impl CallRecord {
             ended_at: started_at,
             ending: Ending::Failed,
             hangup_cause: None,
+            before: Vec::new(),
             turns: Vec::new(),
             marks: Vec::new(),
             speech: Speech::default(),
@@ -456,6 +498,7 @@ impl CallRecord {
             errors: Vec::new(),
             truncated,
             privacy,
+            others: Vec::new(),
         }
     }
 
@@ -464,6 +507,12 @@ impl CallRecord {
         if self.privacy == Privacy::Shown {
             self.caller_name = bounded(name, &mut self.truncated);
         }
+    }
+
+    /// Adds what was said before this pod took the call over.
+    pub fn add_before(&mut self, by: Side, text: &str) {
+        let text = bounded(text, &mut self.truncated);
+        push(&mut self.before, Said { by, text }, &mut self.truncated);
     }
 
     /// Adds a mark.

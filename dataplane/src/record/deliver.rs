@@ -1,10 +1,11 @@
 //! Brings finished calls to where they are wanted: into a folder, to a URL, or both. Never holds a call up and never grows
 //! without bound: what does not fit is dropped, counted and logged.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,7 +13,10 @@ use tokio::task::spawn_blocking;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
-use super::call::{CallRecord, RecordingNote};
+use super::call::{CallRecord, Ending, RecordingNote};
+use super::checkpoint::Checkpoint;
+use super::family;
+use super::leftovers::{LOOK_EVERY, Leftovers, Lost};
 use super::names::file_stem;
 use super::page;
 use super::post::{Parcel, PostTarget, post};
@@ -93,7 +97,41 @@ struct Shared {
     in_flight: Arc<Semaphore>,
     posting: Semaphore,
     tasks: TaskTracker,
+    /// Of the calls that run, by the names of their files.
+    checkpoints: Mutex<HashMap<String, Checkpoint>>,
     counters: Counters,
+}
+
+/// A call that runs, as far as the disk knows it. Dropped without [`Self::over`], its record stays as far as it was: it is finished like
+/// that of a lost pod.
+#[derive(Debug)]
+pub struct Going {
+    delivery: Delivery,
+    stem: Option<String>,
+}
+
+impl Going {
+    /// The call is that far. Never blocks.
+    pub fn update(&self, record: CallRecord) {
+        if let Some(stem) = &self.stem
+            && let Some(checkpoint) = self.delivery.0.checkpoints().get(stem)
+        {
+            checkpoint.update(record);
+        }
+    }
+
+    /// The call is over, and its record will be submitted.
+    pub fn over(mut self) {
+        self.stem = None;
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        if let Some(stem) = self.stem.take() {
+            self.delivery.0.checkpoints().remove(&stem);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -124,6 +162,7 @@ impl Delivery {
             in_flight: Arc::new(Semaphore::new(settings.in_flight)),
             posting: Semaphore::new(POSTS_AT_ONCE),
             tasks: TaskTracker::new(),
+            checkpoints: Mutex::default(),
             counters: Counters::default(),
             settings,
             client,
@@ -148,6 +187,48 @@ impl Delivery {
         StereoRecorder::begin(folder.join(format!("{}.wav", stem(record))), offset_ms)
     }
 
+    /// Keeps what is known of a call that runs where it is found if the pod is lost. `None`: there is no folder for that. Must be called
+    /// within a tokio runtime.
+    #[must_use]
+    pub fn going(&self, record: CallRecord) -> Option<Going> {
+        let folder = self.0.place()?;
+        let stem = stem(&record);
+        let checkpoint = Checkpoint::begin(folder, &stem, record);
+        self.0.checkpoints().insert(stem.clone(), checkpoint);
+        Some(Going { delivery: self.clone(), stem: Some(stem) })
+    }
+
+    /// Finds what lost pods left, again and again, and delivers it. Ends with the task that it is run in.
+    pub async fn sweep(self) {
+        let Some(folder) = self.0.place() else { return };
+        let mut leftovers = Leftovers::new(folder.clone());
+        loop {
+            leftovers = self.sweep_once(leftovers).await;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn sweep_once(&self, mut leftovers: Leftovers) -> Leftovers {
+        let looked = spawn_blocking(move || {
+            let found = leftovers.look();
+            (leftovers, found)
+        });
+        let (leftovers, found) = looked.await.expect("looking does not panic and is not stopped");
+        match found {
+            Ok(found) => {
+                for Lost { record, recording, claim } in found {
+                    let permit = Arc::clone(&self.0.in_flight).acquire_owned().await;
+                    self.0.publish(record, recording, permit.expect("the semaphore is never closed")).await;
+                    if let Err(error) = tokio::fs::remove_file(&claim).await {
+                        warn!(claim = %claim.display(), %error, "what a lost pod left was not deleted");
+                    }
+                }
+            }
+            Err(error) => warn!(%error, "the folder of records could not be looked through"),
+        }
+        leftovers
+    }
+
     /// Takes a finished call and delivers it in the background. Never blocks. Must be called within a tokio runtime.
     ///
     /// # Errors
@@ -159,6 +240,9 @@ impl Delivery {
         let Ok(permit) = Arc::clone(&self.0.in_flight).try_acquire_owned() else {
             count(&self.0.counters.dropped);
             warn!(call = %record.call_id, "record dropped: too many are under way");
+            if let Some(checkpoint) = self.0.checkpoints().remove(&stem(&record)) {
+                tokio::spawn(checkpoint.discard());
+            }
             return Err(QueueFull);
         };
         let shared = Arc::clone(&self.0);
@@ -195,15 +279,42 @@ fn stem(record: &CallRecord) -> String {
 }
 
 impl Shared {
-    async fn deliver(&self, mut record: CallRecord, recorder: Option<StereoRecorder>, _permit: OwnedSemaphorePermit) {
+    fn checkpoints(&self) -> MutexGuard<'_, HashMap<String, Checkpoint>> {
+        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where files of calls that run are kept: a folder that was found to be there.
+    fn place(&self) -> Option<&PathBuf> {
+        let DeliverySettings { folder, post, audio, spool, .. } = &self.settings;
+        folder.as_ref().or_else(|| (post.is_some() && *audio).then_some(spool))
+    }
+
+    async fn deliver(&self, mut record: CallRecord, recorder: Option<StereoRecorder>, permit: OwnedSemaphorePermit) {
+        let checkpoint = self.checkpoints().remove(&stem(&record));
         let recording = self.complete(&mut record, recorder).await;
+        self.publish(record, recording, permit).await;
+        if let Some(checkpoint) = checkpoint {
+            checkpoint.discard().await;
+        }
+    }
+
+    async fn publish(&self, mut record: CallRecord, recording: Option<PathBuf>, _permit: OwnedSemaphorePermit) {
         let stem = stem(&record);
-        let nonce = format!("{:032x}", rand::random::<u128>());
-        let json_file = format!("{stem}.json");
+        let name = stem.clone();
+        // Only these have others: of all calls it would be a look through the whole folder.
+        let several =
+            record.attempt > 1 || matches!(record.ending, Ending::HandedOver | Ending::PodLost | Ending::SwitchLost);
+        let folder = self.settings.folder.clone().filter(|_| several);
         // Drawing takes some milliseconds, which calls on the same thread would feel.
         let drawn = spawn_blocking(move || {
-            let json = serde_json::to_vec_pretty(&record).expect("a record has string keys only");
-            (json, page::draw(&record, Some(&json_file), &nonce), record.call_id)
+            if let Some(folder) = folder {
+                match family::join(&folder, &name, &mut record) {
+                    Ok(others) => rewrite(&folder, &others),
+                    Err(error) => warn!(%error, "the other records of a call could not be looked for"),
+                }
+            }
+            let (json, page) = draw(&name, &record);
+            (json, page, record.call_id)
         });
         let Ok((json, page, call)) = drawn.await else {
             count(&self.counters.failed);
@@ -264,6 +375,25 @@ impl Shared {
                 record.recording = RecordingNote::Dropped { reason };
                 None
             }
+        }
+    }
+}
+
+/// The record as text, and its page.
+fn draw(stem: &str, record: &CallRecord) -> (Vec<u8>, String) {
+    let json = serde_json::to_vec_pretty(record).expect("a record has string keys only");
+    let nonce = format!("{:032x}", rand::random::<u128>());
+    (json, page::draw(record, Some(&format!("{stem}.json")), &nonce))
+}
+
+/// Writes records that were there before once more, with links to one that is new.
+fn rewrite(folder: &Path, others: &[(String, CallRecord)]) {
+    for (stem, record) in others {
+        let (json, page) = draw(stem, record);
+        let written = write_whole(folder, &format!("{stem}.json"), &json)
+            .and_then(|()| write_whole(folder, &format!("{stem}.html"), page.as_bytes()));
+        if let Err(error) = written {
+            warn!(name = %stem, %error, "an earlier record of a call got no link to a later one");
         }
     }
 }

@@ -4,12 +4,15 @@
 //!
 //! - [`CallRecord`] is the one source: the page is drawn from it alone, the WAV beside it only adds the sound.
 //! - [`StereoRecorder`] takes both directions while the call runs; [`Recording`] is what came of it.
-//! - [`Delivery`] brings record, page and recording to where they are wanted.
+//! - [`Delivery`] brings record, page and recording to where they are wanted. What pods that were killed left there it finds and finishes.
 //!
 //! Callers' numbers and keys are masked unless [`Privacy::Shown`] is asked for; what was said is not.
 
 mod call;
+mod checkpoint;
 mod deliver;
+mod family;
+mod leftovers;
 mod names;
 mod page;
 mod post;
@@ -20,10 +23,10 @@ mod waveform;
 mod scratch_folder;
 
 pub use call::{
-    AudioFigures, CallRecord, Ending, ErrorEntry, Latencies, MAX_ENTRIES, MAX_TEXT_CHARS, Mark, MarkKind,
-    RecordingNote, RtpFigures, SCHEMA_VERSION, Span, Speech, Turn,
+    AudioFigures, CallRecord, Ending, ErrorEntry, Latencies, MAX_ENTRIES, MAX_TEXT_CHARS, Mark, MarkKind, OtherRecord,
+    RecordingNote, RtpFigures, SCHEMA_VERSION, Said, Side, Span, Speech, Turn,
 };
-pub use deliver::{Delivery, DeliveryFigures, DeliverySettings, QueueFull, StartError};
+pub use deliver::{Delivery, DeliveryFigures, DeliverySettings, Going, QueueFull, StartError};
 pub use names::{Privacy, file_stem, mask_digits, mask_keys};
 pub use page::draw;
 pub use post::{PostError, PostTarget};

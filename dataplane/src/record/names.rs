@@ -49,13 +49,18 @@ pub fn mask_keys(text: &str, privacy: Privacy) -> String {
 #[must_use]
 pub fn file_stem(call_id: &str, started_at: Timestamp, attempt: u32) -> String {
     let when = started_at.strftime("%Y%m%dT%H%M%SZ");
+    let id = id_in_names(call_id);
+    if attempt > 1 { format!("{when}-{id}-{attempt}") } else { format!("{when}-{id}") }
+}
+
+/// The part of a file's name that is the call's id.
+pub(super) fn id_in_names(call_id: &str) -> String {
     let id: String = call_id
         .chars()
         .take(MAX_ID_CHARS)
         .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' })
         .collect();
-    let id = if id.is_empty() { "call" } else { &id };
-    if attempt > 1 { format!("{when}-{id}-{attempt}") } else { format!("{when}-{id}") }
+    if id.is_empty() { "call".to_owned() } else { id }
 }
 
 #[cfg(test)]

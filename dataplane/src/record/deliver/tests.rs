@@ -107,6 +107,68 @@ async fn a_call_becomes_three_files_that_belong_together() {
 }
 
 #[tokio::test]
+async fn the_records_of_one_call_by_several_pods_name_each_other_and_no_others() {
+    let folder = ScratchFolder::new();
+    let record = |call: &str, attempt: u32, minute: u32, ending| {
+        let at: jiff::Timestamp = format!("2025-11-22T12:{minute:02}:00Z").parse().expect("a timestamp");
+        let mut record = CallRecord::new(call, "+49301234567", "1000", at, Privacy::Masked);
+        record.attempt = attempt;
+        record.close(at, ending);
+        record
+    };
+    // The last pod's record comes before the lost one's is finished. Another call's id may begin alike.
+    for record in [
+        record("0b8f", 1, 0, Ending::HandedOver),
+        record("0b8f-2", 1, 0, Ending::HandedOver),
+        record("0b8f", 3, 2, Ending::CallerHungUp),
+        record("0b8f", 2, 1, Ending::PodLost),
+    ] {
+        let delivery = into_folder(&folder);
+        delivery.submit(record, None).unwrap();
+        assert_eq!(delivery.finish(LONG).await, 0);
+    }
+    let names = ["20251122T120000Z-0b8f", "20251122T120100Z-0b8f-2", "20251122T120200Z-0b8f-3"];
+    for name in names {
+        let json = std::fs::read(folder.join(&format!("{name}.json"))).unwrap();
+        let read: CallRecord = serde_json::from_slice(&json).unwrap();
+        let others: Vec<&str> = read.others.iter().map(|other| other.name.as_str()).collect();
+        assert_eq!(others, names.into_iter().filter(|other| *other != name).collect::<Vec<_>>());
+        let page = std::fs::read_to_string(folder.join(&format!("{name}.html"))).unwrap();
+        assert!(others.iter().all(|other| page.contains(&format!("href=\"{other}.html\""))), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_over_leaves_nothing_but_its_record_and_one_that_broke_off_is_found() {
+    let folder = ScratchFolder::new();
+    let delivery = into_folder(&folder);
+    let (record, recorder) = short_call(&delivery);
+    let going = delivery.going(record.clone()).expect("a folder");
+    going.update(record.clone());
+    going.over();
+    delivery.submit(record.clone(), Some(recorder)).unwrap();
+    assert_eq!(delivery.finish(LONG).await, 0);
+    assert_eq!(folder.names().len(), 3, "{:?}", folder.names());
+
+    // Its task ended by a fault: nobody submits a record.
+    let mut lost = record;
+    lost.attempt = 2;
+    let going = delivery.going(lost.clone()).expect("a folder");
+    let part = folder.join(".20251122T120000Z-0b8f-2.call.part");
+    while !part.exists() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(going);
+    let mut leftovers = Leftovers::new(folder.path().to_owned());
+    for _ in 0..2 {
+        leftovers = delivery.sweep_once(leftovers).await;
+    }
+    let json = std::fs::read(folder.join("20251122T120000Z-0b8f-2.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<CallRecord>(&json).unwrap().ending, Ending::PodLost);
+    assert!(!part.exists() && folder.names().iter().all(|name| !name.starts_with('.')), "{:?}", folder.names());
+}
+
+#[tokio::test]
 async fn a_post_carries_record_page_and_audio_under_the_token() {
     let spool = ScratchFolder::new();
     let (url, mut received) = receiver(&[204]).await;

@@ -2,7 +2,7 @@
 //! was heard and what was not.
 
 use super::html::{Html, clock};
-use crate::record::call::{CallRecord, Mark, MarkKind, Turn};
+use crate::record::call::{CallRecord, Mark, MarkKind, Side, Turn};
 
 enum Line<'a> {
     Caller(&'a Turn),
@@ -15,6 +15,7 @@ enum Line<'a> {
 /// Draws it.
 pub(super) fn draw(html: &mut Html, record: &CallRecord) {
     html.raw("<section class=\"panel\"><h2>Conversation</h2>");
+    before(html, record);
     let lines = lines(record);
     if lines.is_empty() {
         html.raw("<p class=\"none\">Nothing was said.</p></section>");
@@ -52,6 +53,23 @@ pub(super) fn draw(html: &mut Html, record: &CallRecord) {
         html.raw("</li>");
     }
     html.raw("</ol></section>");
+}
+
+/// What was said on the pods before this one: it has no time here.
+fn before(html: &mut Html, record: &CallRecord) {
+    if record.before.is_empty() {
+        return;
+    }
+    html.raw("<ol class=\"talk before\" aria-label=\"Before this pod took the call over\">");
+    for said in &record.before {
+        let (class, who) = match said.by {
+            Side::Caller => ("say caller", "Caller"),
+            Side::Agent => ("say agent", "Agent"),
+        };
+        html.raw("<li class=\"").raw(class).raw("\"><span class=\"time\">earlier</span><div><b>").raw(who);
+        html.raw("</b><p dir=\"auto\">").text(&said.text).raw("</p></div></li>");
+    }
+    html.raw("</ol>");
 }
 
 fn agent(html: &mut Html, turn: &Turn) {

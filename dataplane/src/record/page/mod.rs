@@ -160,6 +160,11 @@ fn foot(html: &mut Html, record: &CallRecord, wav: Option<&str>, json: Option<&s
             html.raw("<a href=\"").text(name).raw("\">").raw(what).raw("</a>");
         }
     }
+    for other in record.others.iter().filter(|other| is_plain_file_name(&other.name)) {
+        let earlier = (other.started_at, other.attempt) < (record.started_at, record.attempt);
+        html.raw("<a href=\"").text(&format!("{}.html", other.name)).raw("\">");
+        html.raw(if earlier { "Before, on another pod" } else { "Afterwards, on another pod" }).raw("</a>");
+    }
     html.raw("</p><p>Call <code>").text(&record.call_id).raw("</code>");
     if let Some(pod) = &record.pod {
         html.raw(" on <code>").text(pod).raw("</code>");

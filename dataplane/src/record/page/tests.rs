@@ -47,6 +47,17 @@ fn a_page_shows_both_sides_turns_marks_and_waits() {
 }
 
 #[test]
+fn a_call_that_was_taken_over_begins_with_what_was_said_before() {
+    let mut record = sample::record();
+    record.attempt = 2;
+    record.add_before(crate::record::Side::Caller, "my number is five");
+    record.add_before(crate::record::Side::Agent, "Thank you.");
+    let page = page(&record);
+    let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is missing"));
+    assert!(place("my number is five") < place("Thank you.") && place("Thank you.") < place("go forward ten meters"));
+}
+
+#[test]
 fn nothing_from_outside_becomes_markup() {
     let evil = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&\u{202e}";
     let mut record = sample::record();
@@ -57,6 +68,8 @@ fn nothing_from_outside_becomes_markup() {
     record.pod = Some(evil.to_owned());
     record.codec = Some(evil.to_owned());
     record.recording = RecordingNote::Kept { file: evil.to_owned(), duration_ms: 1, bytes: 1 };
+    record.add_before(crate::record::Side::Caller, evil);
+    record.others.push(crate::record::OtherRecord { attempt: 1, started_at: record.started_at, name: evil.to_owned() });
     record.add_turn(Turn {
         index: 9,
         caller_text: evil.to_owned(),

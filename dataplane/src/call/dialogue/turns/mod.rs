@@ -277,6 +277,7 @@ impl Turns {
     fn resume(&mut self, now: Instant, left: Result<Option<String>, String>, silent: Duration, journal: &mut Journal) {
         let failed = match left.map(|left| left.as_deref().map(state::read::<SavedState>)) {
             Ok(Some(Ok(saved))) => {
+                journal.took_over(&saved);
                 let played_since = age(saved.kept_at_ms).saturating_sub(silent);
                 self.conversation =
                     Conversation::resume(self.conversation.settings().clone(), saved, played_since, now);
