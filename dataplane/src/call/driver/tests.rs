@@ -10,7 +10,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::audio::{Codec, VoiceSettings};
@@ -21,7 +20,7 @@ use crate::call::{CallsConfig, CallsParts, HANDED_OVER_VARIABLE, STATE_VARIABLE,
 use crate::esl::{OutboundEvent, OutboundSettings};
 use crate::metrics::{Metrics, WorkerCounters};
 use crate::record::Privacy;
-use crate::sessions::{Admission, Registry};
+use crate::sessions::{Admission, Handover, Registry};
 use crate::settings::CallLimits;
 use crate::turn::conversation::ConversationSettings;
 use crate::turn::endpointing::EndpointingSettings;
@@ -324,7 +323,7 @@ fn calls() -> Calls {
         admission: Admission::new(limits, now),
         registry: Registry::new(),
         metrics: Arc::new(Metrics::new(counters, now)),
-        handover: CancellationToken::new(),
+        handover: Handover::new(1_000),
         records: None,
     };
     Calls::new(config, parts)
@@ -448,7 +447,7 @@ async fn a_pod_that_gives_a_call_away_before_it_knows_the_conversation_leaves_th
     let released = Arc::new(Notify::new());
     let (mut switch, socket) = Switch::with(&state::write(&earlier()), Reading::Held(Arc::clone(&released))).await;
     let mut pod = Pod::takes(socket, None).await;
-    pod.calls.parts.handover.cancel();
+    pod.calls.parts.handover.begin(Instant::now(), 1);
     switch.is_told(HANDED_OVER_VARIABLE).await;
     released.notify_one();
     assert_eq!(switch.left().await, None);
@@ -465,7 +464,7 @@ async fn given_away_unread(state: &str, reading: Reading, reason: &str) -> Optio
     let (mut switch, socket) = Switch::with(state, reading).await;
     let mut pod = Pod::takes(socket, None).await;
     until_true("the state can't be read", || pod.counted(UNREAD) == reason).await;
-    pod.calls.parts.handover.cancel();
+    pod.calls.parts.handover.begin(Instant::now(), 1);
     assert_eq!(switch.left().await, None);
     assert_eq!((pod.outcome().await.as_str(), pod.takeovers()), ("handed_over", 0));
     switch.variable(STATE_VARIABLE)
