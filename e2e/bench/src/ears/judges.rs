@@ -30,6 +30,16 @@ pub(super) fn ours(settings: VoiceSettings, audio: &[f32]) -> Vec<bool> {
     verdicts
 }
 
+/// How sure our network is of each frame.
+pub(super) fn our_scores(audio: &[f32]) -> Vec<f32> {
+    let mut detector = VoiceDetector::new(VoiceSettings::default());
+    let mut scores = Vec::with_capacity(audio.len() / FRAME);
+    for block in audio.chunks(320) {
+        detector.push(block, |frame| scores.push(frame.score));
+    }
+    scores
+}
+
 fn integers(audio: &[f32]) -> Vec<i16> {
     audio.iter().map(|sample| (sample * 32_767.0) as i16).collect()
 }
@@ -108,8 +118,13 @@ pub(super) fn with_hysteresis(scores: &[f32], on: f32, off: f32, frames: usize) 
             voiced
         })
         .collect();
+    on_frames(&each, frames)
+}
+
+/// What is known of each 32 ms, at the end of each of our frames.
+pub(super) fn on_frames<T: Copy + Default>(windows: &[T], frames: usize) -> Vec<T> {
     (1..=frames)
-        .map(|end| (end * FRAME / WINDOW).checked_sub(1).and_then(|at| each.get(at)).copied().unwrap_or(false))
+        .map(|end| (end * FRAME / WINDOW).checked_sub(1).and_then(|at| windows.get(at)).copied().unwrap_or_default())
         .collect()
 }
 

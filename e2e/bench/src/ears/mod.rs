@@ -1,6 +1,7 @@
 //! Ears: how turns go in noise, in babble, with music and tones, beside what WebRTC's and Silero's detectors would make of the same
 //! lines. Many lines, in virtual time.
 
+mod frames;
 mod judges;
 mod random;
 mod scenes;
@@ -42,6 +43,8 @@ pub(crate) fn measure(report: &mut Report, count: usize) -> Result<()> {
         Err(error) => report.circumstances.push(format!("Silero's detector was not compared: {error:#}")),
     }
     goals(report, &rows, &outcomes);
+    let scored: Vec<&str> =
+        ["ours", "Silero", "WebRTC"].into_iter().filter(|name| *name != "Silero" || who.contains(name)).collect();
     let tables = [
         (
             Kind::Sentence,
@@ -73,6 +76,7 @@ pub(crate) fn measure(report: &mut Report, count: usize) -> Result<()> {
         }
         report.tables.push(table);
     }
+    report.tables.push(frames::table(&speakers, count, &scored)?);
     Ok(())
 }
 

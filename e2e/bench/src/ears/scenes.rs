@@ -101,19 +101,46 @@ fn greeted(name: String, sound: Sound, speakers: &[Speaker], count: usize, level
 }
 
 fn sentence_scene(name: &str, number: usize, speakers: &[Speaker], setting: &Setting) -> Scene {
+    let Mixed { clean, heard } = mixed(name, number, speakers, setting);
+    let (from, to) = spoken(&clean, 30.0);
+    let second = |at: usize| at as f32 / HZ as f32;
+    Scene { audio: over_the_line_8k(&heard), speech: (second(from), second(to)) }
+}
+
+/// A line before it is sent, at 8 kHz.
+struct Mixed {
+    /// The caller alone.
+    clean: Vec<f32>,
+    heard: Vec<f32>,
+}
+
+fn mixed(name: &str, number: usize, speakers: &[Speaker], setting: &Setting) -> Mixed {
     let mut random = Random::of(name, number);
     let who = number % speakers.len();
     let said = at_speech_level(random.one_of::<Vec<f32>>(&speakers[who]), setting.caller);
     let before = (setting.before * HZ as f32) as usize;
-    let mut samples = vec![0.0; before + said.len() + 4 * HZ];
-    samples[before..before + said.len()].copy_from_slice(&said);
+    let mut clean = vec![0.0; before + said.len() + 4 * HZ];
+    clean[before..before + said.len()].copy_from_slice(&said);
+    let mut heard = clean.clone();
     if let Some((sound, dbfs)) = setting.other {
         let others: Vec<&Speaker> =
             speakers.iter().enumerate().filter(|(other, _)| *other != who).map(|(_, speaker)| speaker).collect();
-        let other = at_level(&sound.samples(samples.len(), &mut random, &others), dbfs);
-        samples.iter_mut().zip(other).for_each(|(sample, other)| *sample += other);
+        let other = at_level(&sound.samples(heard.len(), &mut random, &others), dbfs);
+        heard.iter_mut().zip(other).for_each(|(sample, other)| *sample += other);
     }
-    let (from, to) = spoken(&said, 30.0);
-    let second = |at: usize| (before + at) as f32 / HZ as f32;
-    Scene { audio: over_the_line_8k(&samples), speech: (second(from), second(to)) }
+    Mixed { clean, heard }
+}
+
+/// Sentences with something so many dB weaker behind: each line at 16 kHz as it arrives, and the caller alone at 8 kHz.
+pub(super) fn sentences_in(
+    sound: Sound,
+    db: f32,
+    speakers: &[Speaker],
+    count: usize,
+) -> impl Iterator<Item = (Vec<f32>, Vec<f32>)> {
+    let setting = Setting { caller: -20.0, other: Some((sound, -20.0 - db)), before: 2.0 };
+    (0..count).map(move |number| {
+        let Mixed { clean, heard } = mixed(&format!("{} {db}", sound.name()), number, speakers, &setting);
+        (over_the_line_8k(&heard), clean)
+    })
 }
