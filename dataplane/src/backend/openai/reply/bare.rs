@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::relaxed::Reader;
-use super::written::{Tools, Written};
+use super::written::{Tools, Written, starts_with};
 
 /// The longest text that may become a call, in bytes. A real one is a hundred or so.
 const MAX_BARE_BYTES: usize = 4 << 10;
@@ -33,12 +33,17 @@ pub(super) enum Bare {
 pub(super) fn look(text: &str, before: Option<char>, tools: &Tools, ended: bool) -> Bare {
     let c = text.chars().next().unwrap_or_default();
     let plain = Bare::Plain(c.len_utf8());
+    let at_line = matches!(before, None | Some('\n' | '\r'));
+    let at_word = !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+    if at_word && let Some(found) = labelled(text, at_line, tools, ended) {
+        return found.into_bare();
+    }
     let found = match c {
         '{' | '[' => value(text, tools, ended),
         '<' => element(text, tools, ended),
         '`' if before == Some('`') => None,
         '`' => fence(text, tools, ended),
-        c if c.is_alphabetic() && !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.')) => {
+        c if c.is_alphabetic() && at_word => {
             return match expression(text, tools, ended) {
                 Some(found) => found.into_bare(),
                 // No tool's name: the whole word is text.
@@ -64,6 +69,79 @@ impl Found {
     }
 }
 
+/// A call with a word in front that says that it is one: Command R's "Action: ```json [{…}] ```", Firefunction's
+/// `functools[{…}]`, `to=functions.name {…}`, and "Action: name", "Action Input: {…}" in two lines. What has the word and no
+/// call behind it is text.
+fn labelled(text: &str, at_line: bool, tools: &Tools, ended: bool) -> Option<Found> {
+    const LABELS: [(&str, bool); 3] = [(ACTION, true), ("functools", false), ("to=", false)];
+    const ACTION: &str = "action:";
+    let (label, _) = LABELS.iter().filter(|(_, line)| at_line || !line).find(|(label, _)| {
+        let known = text.len().min(label.len());
+        text.is_char_boundary(known) && text[..known].eq_ignore_ascii_case(&label[..known])
+    })?;
+    if text.len() <= label.len() {
+        return (!ended).then_some(Found::Wait);
+    }
+    let behind = text[label.len()..].trim_start();
+    let at = text.len() - behind.len();
+    if at - label.len() > MAX_INFO_BYTES {
+        return None;
+    }
+    let found = match behind.chars().next() {
+        None => (!ended).then_some(Found::Wait),
+        Some('{' | '[') => value(behind, tools, ended),
+        Some('`') => fence(behind, tools, ended),
+        Some(_) if *label == ACTION => two_lines(behind, tools, ended),
+        Some(_) => expression(behind, tools, ended),
+    };
+    match found? {
+        Found::Wait => Some(Found::Wait),
+        Found::Calls(length, calls) => Some(Found::Calls(at + length, calls)),
+    }
+}
+
+/// `name`, and in the next line "Action Input:" and the arguments, if there are any.
+fn two_lines(text: &str, tools: &Tools, ended: bool) -> Option<Found> {
+    const INPUT: &str = "action input:";
+    let name = &text[..name_length(text)];
+    let behind = text[name.len()..].trim_start();
+    if !may_be_name(name, tools) || text.len() > MAX_BARE_BYTES {
+        return None;
+    }
+    if !ended && (behind.is_empty() || starts_with(INPUT, &behind.to_ascii_lowercase())) {
+        return Some(Found::Wait);
+    }
+    let tool = tools.known(name)?;
+    let call = |arguments: String| vec![Written { name: tool.name.clone(), arguments }];
+    if !starts_with(behind, INPUT) {
+        return text[name.len()..]
+            .trim_start_matches(' ')
+            .starts_with(['\n', '('])
+            .then(|| expression(text, tools, ended))
+            .flatten()
+            .or_else(|| Some(Found::Calls(name.len(), call("{}".to_owned()))));
+    }
+    let input = &behind[INPUT.len()..];
+    let end = match input.trim_start().chars().next() {
+        Some('{') => input.find('{').and_then(|at| Some(at + balanced(&input[at..])?)),
+        _ => input.trim_start().find(['\n', '\r']).map(|end| end + input.len() - input.trim_start().len()),
+    };
+    let end = match end {
+        Some(end) => end,
+        None if ended => input.len(),
+        None => return Some(Found::Wait),
+    };
+    let arguments = match (Reader::new(input[..end].trim()).value(), &tool.main_argument) {
+        (Some(Value::Object(arguments)), _) => Value::Object(arguments).to_string(),
+        (_, Some(main)) => {
+            let value = input[..end].trim().trim_matches(['"', '\'']).to_owned();
+            Value::Object(Map::from_iter([(main.clone(), Value::String(value))])).to_string()
+        }
+        (_, None) => "{}".to_owned(),
+    };
+    Some(Found::Calls(text.len() - input.len() + end, call(arguments)))
+}
+
 fn word_length(text: &str) -> usize {
     text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len())
 }
@@ -75,6 +153,10 @@ fn value(text: &str, tools: &Tools, ended: bool) -> Option<Found> {
     }
     match balanced(text) {
         Some(length) if length > MAX_BARE_BYTES => None,
+        Some(length) if is_whole_call(&text[1..length - 1], tools) => Some(Found::Calls(
+            length,
+            vec![Written { name: text[1..length - 1].to_owned(), arguments: "{}".to_owned() }],
+        )),
         Some(length) => tools.bare(&text[..length]).map(|calls| Found::Calls(length, calls)),
         None if ended && text.len() <= MAX_BARE_BYTES => tools.bare(text).map(|calls| Found::Calls(text.len(), calls)),
         None => (text.len() <= MAX_BARE_BYTES).then_some(Found::Wait),
@@ -92,6 +174,8 @@ fn may_be_value(text: &str, tools: &Tools) -> bool {
             match inner[name.len()..].chars().next() {
                 None => may_be_name(name, tools),
                 Some('(') => tools.known(name).is_some() && may_be_name(name, tools),
+                // `[hang_up]`
+                Some(']') => is_whole_call(name, tools),
                 Some(_) => false,
             }
         }
@@ -101,6 +185,11 @@ fn may_be_value(text: &str, tools: &Tools) -> bool {
         },
         _ => false,
     }
+}
+
+/// Is this the name of a tool that takes nothing, in letters that no word has?
+fn is_whole_call(name: &str, tools: &Tools) -> bool {
+    name.contains('_') && tools.known(name).is_some_and(|tool| tool.main_argument.is_none())
 }
 
 /// A name, with what may stand before it.
@@ -166,9 +255,22 @@ fn element(text: &str, tools: &Tools, ended: bool) -> Option<Found> {
     let call = |arguments: Map<String, Value>| {
         vec![Written { name: name.to_owned(), arguments: Value::Object(arguments).to_string() }]
     };
-    let trimmed = behind.trim_start_matches(' ');
+    let mut attributes_given = Map::new();
+    let mut trimmed = behind.trim_start_matches(' ');
+    if trimmed.len() < behind.len() && trimmed.starts_with(char::is_alphabetic) {
+        let Some(end) = trimmed.find('>') else {
+            return (!ended && behind.len() <= MAX_BARE_BYTES).then_some(Found::Wait);
+        };
+        let (pairs, slash) = trimmed[..end].strip_suffix('/').map_or((&trimmed[..end], 0), |pairs| (pairs, 1));
+        let Some(pairs) = attributes(pairs) else { return None };
+        if slash == 1 {
+            return Some(Found::Calls(text.len() - trimmed.len() + end + 1, call(pairs)));
+        }
+        attributes_given = pairs;
+        trimmed = &trimmed[end..];
+    }
     match trimmed.chars().next() {
-        _ if behind.len() - trimmed.len() > MAX_INFO_BYTES => return None,
+        _ if behind.len() - trimmed.len() > MAX_BARE_BYTES => return None,
         None => return (!ended).then_some(Found::Wait),
         Some('/') if trimmed.starts_with("/>") => {
             return Some(Found::Calls(text.len() - trimmed.len() + 2, call(Map::new())));
@@ -190,7 +292,14 @@ fn element(text: &str, tools: &Tools, ended: bool) -> Option<Found> {
     if let Some(Value::Object(arguments)) = Reader::new(body).value() {
         return Some(Found::Calls(length, call(arguments)));
     }
-    let mut arguments = Map::new();
+    let mut arguments = attributes_given;
+    let only = body.trim();
+    if let Some(main) = tools.known(name).and_then(|tool| tool.main_argument.clone())
+        && !only.is_empty()
+        && !only.contains(['<', '{', '['])
+    {
+        arguments.insert(main, Value::String(only.to_owned()));
+    }
     let mut rest = body;
     while let Some((key, value)) = rest.split_once('<').and_then(|(_, rest)| rest.split_once('>')) {
         let (value, behind) = value.split_once('<').unwrap_or((value, ""));
@@ -198,6 +307,20 @@ fn element(text: &str, tools: &Tools, ended: bool) -> Option<Found> {
         rest = behind.split_once('>').map_or("", |(_, behind)| behind);
     }
     Some(Found::Calls(length, call(arguments)))
+}
+
+/// `key="value" key='value'`, and nothing else.
+fn attributes(text: &str) -> Option<Map<String, Value>> {
+    let mut pairs = Map::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let (key, behind) = rest.split_once('=')?;
+        let quote = behind.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        let (value, behind) = behind[1..].split_once(quote)?;
+        pairs.insert(key.trim().to_owned(), Value::String(value.to_owned()));
+        rest = behind.trim_start();
+    }
+    Some(pairs)
 }
 
 /// A code fence that holds a call and nothing else.

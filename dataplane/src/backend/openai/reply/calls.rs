@@ -21,6 +21,11 @@ pub(super) struct Calls {
 }
 
 impl Calls {
+    /// Whether none has begun.
+    pub(super) fn is_empty(&self) -> bool {
+        self.partial.is_empty()
+    }
+
     /// Takes the next piece.
     pub(super) fn push(&mut self, piece: CallPiece) -> Result<(), BackendError> {
         let CallPiece { index, id, name, arguments } = piece;

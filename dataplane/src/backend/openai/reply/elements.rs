@@ -41,9 +41,14 @@ pub(super) fn elements(text: &str, found: &mut Vec<Written>) -> bool {
             None => (tag, None),
         };
         match (word, attribute) {
-            ("function" | "invoke", Some(name)) => {
+            ("function" | "invoke" | "tool", Some(name)) => {
                 finish(&mut call);
                 call = Some((name, Map::new(), String::new()));
+            }
+            // `<name>name</name><arguments>{…}</arguments>`
+            ("name" | "tool_name", None) if call.is_none() => {
+                call = Some((text_until_tag(rest), Map::new(), String::new()));
+                rest = rest.find('<').map_or("", |at| &rest[at..]);
             }
             ("parameter" | "param", Some(name)) => key = Some(name),
             ("arg_key", None) => key = Some(text_until_tag(rest)),

@@ -1,8 +1,8 @@
 //! The marks of models' own languages that servers let through into the text: around thoughts and calls, between turns,
 //! at the end. Reads one mark; what it means for the reply is [`super::scanner`]'s matter.
 //!
-//! Marks are written as `<name>`, `<|name|>`, `<|name>`, `<name|>`, `[NAME]` or `◁name▷`, in any case, with DeepSeek's
-//! wide bars and blanks too. A mark in bars that is not known is one all the same: nobody says such a thing.
+//! Marks are written as `<name>`, `<|name|>`, `<|name>`, `<name|>`, `[NAME]`, `[|name|]` or `◁name▷`, in any case, with
+//! DeepSeek's wide bars and blanks too. A mark in bars that is not known is one all the same: nobody says such a thing.
 
 use super::written::{plain_bars, starts_with};
 
@@ -45,32 +45,15 @@ pub(super) enum Look {
 }
 
 /// Elements that hold thoughts.
-const THOUGHTS: [&str; 22] = [
-    "think",
-    "thinking",
-    "thought",
-    "thoughts",
-    "reasoning",
-    "reason",
-    "reflection",
-    "reflect",
-    "scratchpad",
-    "inner_monologue",
-    "internal_monologue",
-    "monologue",
-    "seed:think",
-    "ant:thinking",
-    "antthinking",
-    "think_fast",
-    "think_faster",
-    "chain_of_thought",
-    "thought_process",
-    "rationale",
-    "analysis",
-    "mm:think",
-];
+const THOUGHTS: [&str; 9] =
+    ["reason", "reflect", "scratchpad", "antthinking", "rationale", "analysis", "cot", "internal", "plan"];
+/// Words in the names of elements that hold thoughts: families and prompts put their own before and behind them, as in
+/// `<longcat_think>`, `<seed:think>` or `<chain_of_thought>`.
+const THOUGHT_WORDS: [&str; 7] = ["think", "thinking", "thought", "thoughts", "reasoning", "reflection", "monologue"];
+/// The longest name of an element that is looked at word by word, in bytes.
+const MAX_NAME_BYTES: usize = 40;
 /// Marks in bars that begin a thought.
-const THOUGHT_BARS: [&str; 9] = [
+const THOUGHT_BARS: [&str; 10] = [
     "|think|",
     "|thinking|",
     "|thought|",
@@ -80,9 +63,11 @@ const THOUGHT_BARS: [&str; 9] = [
     "|start_thinking|",
     "|start_of_thought|",
     "|channel",
+    // MedGemma's.
+    "unused94",
 ];
 /// Marks in bars that end one.
-const THOUGHT_END_BARS: [&str; 10] = [
+const THOUGHT_END_BARS: [&str; 11] = [
     "|/think|",
     "|/thinking|",
     "|/thought|",
@@ -93,9 +78,10 @@ const THOUGHT_END_BARS: [&str; 10] = [
     "/|think|",
     "channel|",
     "|/reasoning|",
+    "unused95",
 ];
 /// Elements that hold calls.
-const CALLS: [&str; 15] = [
+const CALLS: [&str; 14] = [
     "tool_call",
     "tool_calls",
     "toolcall",
@@ -107,13 +93,18 @@ const CALLS: [&str; 15] = [
     "invoke",
     "tool_use",
     "tools",
-    "minimax:tool_call",
-    "antml:function_calls",
+    "tool",
     "antml:invoke",
     "tool_code",
 ];
+/// How the names of elements that hold calls end, whatever families put before it.
+const CALL_ENDINGS: [&str; 4] = ["tool_call", "tool_calls", "function_call", "function_calls"];
+/// Calls whose mark is part of them.
+const NAMED_CALLS: [&str; 4] = ["function", "invoke", "antml:invoke", "tool"];
 /// Marks in bars that begin calls, and what ends them.
-const CALL_BARS: [(&str, &[&str]); 16] = [
+const CALL_BARS: [(&str, &[&str]); 18] = [
+    ("|tool_call:begin|", &["|tool_call:end|"]),
+    ("start_function_call", &["end_function_call"]),
     ("|tool_call|", &["|/tool_call|", "/|tool_call|", "|tool_call_end|"]),
     ("|tool_calls|", &["|/tool_calls|", "/|tool_calls|"]),
     ("|function_call|", &["|/function_call|", "/|function_call|"]),
@@ -168,7 +159,9 @@ const STOPS: [&str; 33] = [
     "|endofresponse|",
 ];
 /// Marks that begin a turn.
-const TURNS: [&str; 7] = [
+const TURNS: [&str; 9] = [
+    "|im_assistant|",
+    "|header_start|",
     "start_of_turn",
     "|turn",
     "|im_start|",
@@ -178,9 +171,11 @@ const TURNS: [&str; 7] = [
     "|start_of_turn_token|",
 ];
 /// Marks without bars that say nothing.
-const NOTHINGS: [&str; 5] = ["bos", "unk", "pad", "mask", "answer"];
+const NOTHINGS: [&str; 7] = ["bos", "unk", "pad", "mask", "answer", "sop", "eop"];
 /// Marks in square brackets.
-const BRACKETS: [(&str, Bracket); 14] = [
+const BRACKETS: [(&str, Bracket); 16] = [
+    ("[gmask]", Bracket::Nothing),
+    ("[end of text]", Bracket::Stop),
     ("[think]", Bracket::Thought),
     ("[/think]", Bracket::ThoughtEnd),
     ("[tool_calls]", Bracket::Call),
@@ -224,6 +219,7 @@ impl Bracket {
 pub(super) fn look(text: &str, ended: bool) -> Look {
     match text.chars().next() {
         Some('<') => angle(text, ended),
+        Some('[') if text.starts_with("[|") => bracketed(text, ended),
         Some('[') => listed(text, &BRACKETS, ended),
         Some('◁') => listed(text, &TRIANGLES, ended),
         _ => Look::Plain,
@@ -240,6 +236,22 @@ fn listed(text: &str, marks: &[(&str, Bracket)], ended: bool) -> Look {
         return Look::Wait;
     }
     Look::Plain
+}
+
+/// `[|name|]`, which is EXAONE's way to write `<|name|>`.
+fn bracketed(text: &str, ended: bool) -> Look {
+    let inner = &text[1..];
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '|');
+    let length = inner.find(|c| !is_name(c)).unwrap_or(inner.len());
+    let name = normal(&inner[..length]);
+    match inner[length..].chars().next() {
+        _ if length > MAX_NAME_BYTES => Look::Plain,
+        None if !ended => Look::Wait,
+        Some(']') if name.len() > 2 && name.ends_with('|') => {
+            Look::Mark(length + 2, meaning(&name).unwrap_or(Mark::Nothing))
+        }
+        _ => Look::Plain,
+    }
 }
 
 fn angle(text: &str, ended: bool) -> Look {
@@ -276,27 +288,50 @@ fn normal(name: &str) -> String {
 
 /// May a name that has not ended yet become that of a mark?
 fn may_become_known(name: &str) -> bool {
-    let name_of_close = name.strip_prefix('/').unwrap_or(name);
+    // Which words are in it shows only at its end.
+    let element = name.strip_prefix('/').unwrap_or(name);
+    let may_be_element = element.len() <= MAX_NAME_BYTES
+        && element.is_ascii()
+        && element.chars().next().is_none_or(|c| c.is_ascii_alphabetic());
     let bars = [&THOUGHT_END_BARS[..], &STOPS, &TURNS, &NOTHINGS].concat();
-    let mut known = THOUGHTS.iter().chain(&CALLS);
     name.starts_with('|')
-        || known.any(|known| known.starts_with(name_of_close))
+        || may_be_element
+        || "0x00".starts_with(name)
+        || is_byte(name)
+        || name.len() == 3 && name.starts_with("0x")
         || bars.iter().any(|known| known.starts_with(name))
         || CALL_BARS.iter().any(|(_, ends)| ends.iter().any(|end| end.starts_with(name)))
 }
 
 fn has_attributes(name: &str) -> bool {
-    THOUGHTS.contains(&name) || CALLS.contains(&name) || name.starts_with("|dsml|")
+    let element = name.strip_prefix('/').unwrap_or(name);
+    holds_thoughts(element) || holds_calls(element) || name.starts_with("|dsml|")
+}
+
+fn holds_thoughts(name: &str) -> bool {
+    let words = |name: &str| name.split(['_', ':', '-', '.']).any(|word| THOUGHT_WORDS.contains(&word));
+    THOUGHTS.contains(&name) || name.len() <= MAX_NAME_BYTES && !name.contains(['|', '/']) && words(name)
+}
+
+fn holds_calls(name: &str) -> bool {
+    let own = |end: &&str| name.strip_suffix(*end).filter(|own| own.ends_with(['_', ':', '-']));
+    let ends_so = || CALL_ENDINGS.iter().filter_map(own).any(|own| own != "start_" && own != "end_");
+    CALLS.contains(&name) || !name.contains(['|', '/']) && ends_so()
+}
+
+/// A byte that the server's tokeniser had no character for: `<0x0A>`.
+fn is_byte(name: &str) -> bool {
+    name.strip_prefix("0x").is_some_and(|hex| hex.len() == 2 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn meaning(name: &str) -> Option<Mark> {
-    let closes = |list: &[&str]| name.strip_prefix('/').is_some_and(|name| list.contains(&name));
-    let mark = if THOUGHTS.contains(&name) || THOUGHT_BARS.contains(&name) {
-        Mark::Thought
-    } else if closes(&THOUGHTS) || THOUGHT_END_BARS.contains(&name) {
+    let closes = |is_one: fn(&str) -> bool| name.strip_prefix('/').is_some_and(is_one);
+    let mark = if THOUGHT_END_BARS.contains(&name) || closes(holds_thoughts) {
         Mark::ThoughtEnd
-    } else if CALLS.contains(&name) {
-        Mark::Call { ends: vec![format!("/{name}")], whole: matches!(name, "function" | "invoke" | "antml:invoke") }
+    } else if THOUGHT_BARS.contains(&name) || holds_thoughts(name) {
+        Mark::Thought
+    } else if holds_calls(name) {
+        Mark::Call { ends: vec![format!("/{name}")], whole: NAMED_CALLS.contains(&name) }
     } else if let Some((_, ends)) = CALL_BARS.iter().find(|(begin, _)| *begin == name) {
         Mark::Call { ends: ends.iter().map(|end| (*end).to_owned()).collect(), whole: name == "|dsml|invoke" }
     } else if STOPS.contains(&name) {
@@ -308,7 +343,9 @@ fn meaning(name: &str) -> Option<Mark> {
             "|channel|" | "|start|" => Mark::Head,
             "|message|" => Mark::Message,
             "|end|" => Mark::End,
-            _ if closes(&CALLS) || NOTHINGS.contains(&name) || name == "/answer" => Mark::Nothing,
+            _ if closes(holds_calls) || NOTHINGS.contains(&name) || name == "/answer" => Mark::Nothing,
+            _ if is_byte(name) => Mark::Nothing,
+            "end_function_call" => Mark::Nothing,
             _ if name.starts_with('|') || name.ends_with('|') || name.starts_with("/|") => Mark::Nothing,
             _ => return None,
         }
@@ -352,6 +389,11 @@ mod tests {
             "<|START_THINKING|>",
             "<|channel>",
             "<seed:think>",
+            "<longcat_think>",
+            "<ant_thinking>",
+            "<chain-of-thought>",
+            "<think >",
+            "<unused94>",
         ] {
             assert_eq!(mark(text), Some(Mark::Thought), "{text}");
         }
@@ -365,6 +407,9 @@ mod tests {
             "<|END_THINKING|>",
             "<channel|>",
             "[BEGIN FINAL RESPONSE]",
+            "</longcat_think>",
+            "</think >",
+            "<unused95>",
         ] {
             assert_eq!(mark(text), Some(Mark::ThoughtEnd), "{text}");
         }
@@ -379,6 +424,10 @@ mod tests {
             "<｜tool▁calls▁begin｜>",
             "<｜DSML｜function_calls>",
             "<|START_ACTION|>",
+            "<longcat_tool_call>",
+            "<minimax:tool_call>",
+            "<start_function_call>",
+            "<tool name=\"x\">",
         ] {
             assert!(matches!(mark(text), Some(Mark::Call { .. })), "{text}");
         }
@@ -394,16 +443,37 @@ mod tests {
             "<|END_OF_TURN_TOKEN|>",
             "<|return|>",
             "<turn|>",
+            "[|endofturn|]",
+            "[end of text]",
         ] {
             assert_eq!(mark(text), Some(Mark::Stop), "{text}");
         }
-        assert_eq!(mark("<|im_start|>"), Some(Mark::Turn));
+        for text in ["<|im_start|>", "<|header_start|>"] {
+            assert_eq!(mark(text), Some(Mark::Turn), "{text}");
+        }
+        for text in ["[|assistant|]", "<0x0A>", "<0xE2>", "[gMASK]", "</longcat_tool_call>"] {
+            assert_eq!(mark(text), Some(Mark::Nothing), "{text}");
+        }
         assert_eq!(mark("<|whatever_comes|>"), Some(Mark::Nothing));
     }
 
     #[test]
     fn other_brackets_are_text_at_once() {
-        for text in ["<b>", "<5", "< ", "<br/>", "<thing>", "[1]", "[see", "<a href=\"x\">", "<tool_call\u{7}>", "x"] {
+        for text in [
+            "<b>",
+            "<5",
+            "< ",
+            "<br/>",
+            "<thing>",
+            "[1]",
+            "[see",
+            "<a href=\"x\">",
+            "<tool_call\u{7}>",
+            "x",
+            "[||]",
+            "<0x0Ag",
+            "<rethink>",
+        ] {
             assert_eq!(look(text, false), Look::Plain, "{text}");
         }
         for text in ["<", "<t", "</", "<think", "<|", "<|im_e", "[", "[THI", "[/", "◁", "<function=tran", "<end_of"] {

@@ -147,10 +147,20 @@ impl Completion {
         if self.frames.is_something_else() {
             return Err(BackendError::invalid("expected events or JSON, came neither"));
         }
-        if !self.finished && !self.whole {
+        if !self.finished && !self.whole && !self.ends_well() {
             return Err(BackendError::unavailable("expected the reply's end, came the stream's"));
         }
         self.close()
+    }
+
+    /// Whether what came can be all: some servers say neither why they end nor that they do, and just end. Words that end with a
+    /// sentence are taken for whole; a sentence that breaks off is not.
+    fn ends_well(&self) -> bool {
+        let last = self.written.trim_end().chars().last();
+        let closes = |c| {
+            matches!(c, '.' | '!' | '?' | '…' | '。' | '！' | '？' | '؟' | '۔' | '।' | '"' | '”' | '»' | '」' | ')')
+        };
+        self.calls.is_empty() && last.is_some_and(closes)
     }
 
     /// No more of the body is waited for, since the model has said that it stopped.

@@ -34,8 +34,8 @@ enum State {
     Text,
     /// Until any mark that ends a thought.
     Thought,
-    /// Until these words, in small letters.
-    ThoughtUntil(&'static str),
+    /// Until any of these words, in small letters.
+    ThoughtUntil(&'static [&'static str]),
     /// Until the end of the message (harmony).
     ThoughtMessage,
     /// Until one of these marks.
@@ -50,16 +50,26 @@ enum State {
     Ended,
 }
 
-/// How models begin that tell their thoughts in words, and what ends those; in small letters.
-const OPENINGS: [(&str, &str); 3] = [
-    ("here is my thought process:", "here is my response:"),
-    ("here's my thought process:", "here is my response:"),
-    ("here are my reasoning steps:", "[begin final response]"),
+/// How models begin that tell their thoughts in words, and what ends those; in small letters. What calls a function is kept.
+const OPENINGS: [(&str, &[&str]); 4] = [
+    ("here is my thought process:", &["here is my response:"]),
+    ("here's my thought process:", &["here is my response:"]),
+    ("here are my reasoning steps:", &["[begin final response]"]),
+    ("thought:", &["final answer:", "\nanswer:", "\nresponse:", ACTION]),
 ];
+/// Where a thought of the form "Thought: … Action: …" ends in a call.
+const ACTION: &str = "\naction:";
+/// What is left of the mark of a turn where a server takes out marks and leaves their names, or what a model writes in front
+/// of its lines in a play; in small letters. The line may be another's then, which is not to be spoken.
+const OWN_LABELS: [&str; 4] = ["assistant:", "assistant\n", "assistant\r", "model\n"];
+/// The same of the other's turn, and of the next of its own.
+const NEXT_LABELS: [&str; 4] = ["user:", "human:", "assistant:", "system:"];
+/// The same right behind the last stop, or at the beginning of a line, whatever the reply began with.
+const NEXT_MARKS: [&str; 5] = ["assistant\n\n", "user\n\n", "### user:", "### human:", "### instruction:"];
 /// What is left of gpt-oss's marks where a server takes out those and leaves their names: "analysisWe need to …
 /// assistantfinalGood day."
 const BARE_ANALYSIS: &str = "analysis";
-const BARE_FINAL: &str = "assistantfinal";
+const BARE_FINAL: &[&str] = &["assistantfinal"];
 
 /// Takes a reply's text apart.
 #[derive(Debug, Default)]
@@ -80,6 +90,8 @@ pub(super) struct Scanner {
     harmony: bool,
     /// Words are being struck out, as HTML has it.
     struck: bool,
+    /// The reply began with the name of who speaks.
+    labelled: bool,
     items: Vec<Item>,
 }
 
@@ -164,6 +176,20 @@ impl Scanner {
                         self.items.push(Item::Thought);
                         return true;
                     }
+                    Opening::Label(length) => {
+                        self.held = rest[length..].to_owned();
+                        self.labelled = true;
+                        return true;
+                    }
+                }
+            } else if self.begun {
+                match self.next_turn(rest, ended) {
+                    Some(true) => {
+                        self.stop();
+                        return true;
+                    }
+                    Some(false) => {}
+                    None => break,
                 }
             }
             self.struck |= self.begun && starts_with(rest, "<s>");
@@ -193,6 +219,25 @@ impl Scanner {
         }
         self.held = held[at..].to_owned();
         false
+    }
+
+    /// Does a turn begin here that is not this reply's? `None` where that can't be told yet.
+    fn next_turn(&self, rest: &str, ended: bool) -> Option<bool> {
+        let at_line = matches!(self.before, None | Some('\n' | '\r'));
+        let behind_stop =
+            self.before.is_some_and(|c| matches!(c, '.' | '!' | '?' | '…' | '"' | ')' | '。' | '！' | '？'));
+        if !at_line && !behind_stop {
+            return Some(false);
+        }
+        let labels: &[&str] = if self.labelled && at_line { &NEXT_LABELS } else { &[] };
+        let mut waits = false;
+        for words in NEXT_MARKS.iter().chain(labels) {
+            if starts_with(rest, words) {
+                return Some(true);
+            }
+            waits |= starts_with(words, &rest.to_ascii_lowercase());
+        }
+        if waits && !ended { None } else { Some(false) }
     }
 
     fn emit(&mut self, text: &str) {
@@ -268,14 +313,17 @@ impl Scanner {
         true
     }
 
-    fn thought_until(&mut self, words: &'static str) -> bool {
+    fn thought_until(&mut self, ends: &'static [&'static str]) -> bool {
         let lower = self.held.to_ascii_lowercase();
-        if let Some(at) = lower.find(words) {
-            self.held.drain(..at + words.len());
+        let first = ends.iter().filter_map(|words| Some((lower.find(words)?, *words))).min();
+        if let Some((at, words)) = first {
+            let end = if words == ACTION { at } else { at + words.len() };
+            self.held.drain(..end);
             self.state = State::Text;
             return true;
         }
-        let mut keep = self.held.len().saturating_sub(words.len());
+        let longest = ends.iter().map(|words| words.len()).max().unwrap_or(0);
+        let mut keep = self.held.len().saturating_sub(longest);
         while !self.held.is_char_boundary(keep) {
             keep -= 1;
         }
@@ -399,7 +447,9 @@ impl Scanner {
 enum Opening {
     None,
     Wait,
-    Thought(usize, &'static str),
+    Thought(usize, &'static [&'static str]),
+    /// The name of who speaks.
+    Label(usize),
 }
 
 /// How a reply begins.
@@ -407,6 +457,14 @@ fn opening(rest: &str, ended: bool) -> Opening {
     for (words, until) in OPENINGS {
         if starts_with(rest, words) {
             return Opening::Thought(words.len(), until);
+        }
+        if !ended && starts_with(words, &rest.to_ascii_lowercase()) {
+            return Opening::Wait;
+        }
+    }
+    for words in OWN_LABELS {
+        if starts_with(rest, words) {
+            return Opening::Label(words.len());
         }
         if !ended && starts_with(words, &rest.to_ascii_lowercase()) {
             return Opening::Wait;

@@ -95,7 +95,12 @@ fn a_stream_that_is_cut_off_is_an_error_and_one_that_only_lacks_done_is_not() {
     let whole = stream(&[json!({ "content": "Good day." })]);
     let without_done = whole.replace("data: [DONE]\n\n", "");
     assert_eq!(text(&reply(&[without_done.as_bytes()]).unwrap()), "Good day.");
-    let cut = &whole[..whole.find("\n\n").unwrap() + 2];
+    let said = |words: &str| format!("data: {}\n\n", json!({ "choices": [{ "delta": { "content": words } }] }));
+    assert_eq!(text(&reply(&[said("Good day.").as_bytes()]).unwrap()), "Good day.", "it just ends");
+    assert_eq!(text(&reply(&[said("他说：“好。”").trim_end().as_bytes()]).unwrap()), "他说：“好。”");
+    assert_eq!(reply(&[said("Good day. We").as_bytes()]).unwrap_err().kind(), BackendErrorKind::Unavailable);
+    let call = json!({ "content": "One moment.", "tool_calls": [{ "index": 0, "function": { "name": "hang" } }] });
+    let cut = format!("data: {}\n\n", json!({ "choices": [{ "delta": call }] }));
     assert_eq!(reply(&[cut.as_bytes()]).unwrap_err().kind(), BackendErrorKind::Unavailable);
     assert_eq!(reply(&[]).unwrap_err().kind(), BackendErrorKind::Unavailable);
 }
@@ -318,6 +323,10 @@ fn thoughts_between_marks_are_not_spoken() {
         "analysisWe need to greet.assistantfinalGood day.",
         "Here is my thought process: Hm.\n\nHere is my response: Good day.",
         "<seed:think>Hm.</seed:think>Good day.",
+        "<longcat_think>Hm.</longcat_think>Good day.",
+        "<think >Hm.</think >Good day.",
+        "<unused94>thought\nHm.<unused95>Good day.",
+        "Thought: I should greet.\nFinal Answer: Good day.",
         "<think>Hm.</thinking>Good day.",
         "Good day.<think>And on and on",
         "Good day.<think>And on</think>",
@@ -417,6 +426,10 @@ fn stop_tokens_end_a_reply_and_are_not_spoken() {
         "<|user|>",
         "<|im_start|>",
         "<eos>",
+        "[|endofturn|]",
+        "[end of text]",
+        "assistant\n\n",
+        "\n### User: ",
     ] {
         assert_eq!(words(&format!("Good day.{stop}user\nAnd you?")), "Good day.", "{stop}");
         assert_eq!(words(&format!("Good day.{stop}")), "Good day.", "{stop}");
@@ -425,6 +438,16 @@ fn stop_tokens_end_a_reply_and_are_not_spoken() {
     assert_eq!(words("<|start_header_id|>assistant<|end_header_id|>\n\nGood day.<|eot_id|>"), "Good day.");
     assert_eq!(words("<start_of_turn>model\nGood day.<end_of_turn>"), "Good day.");
     assert_eq!(words("Good <|vision_pad|>day."), "Good day.");
+    assert_eq!(words("[|assistant|]Good<0x20>day.[|endofturn|]"), "Goodday.");
+    assert_eq!(words("<|header_start|>assistant<|header_end|>\n\nGood day."), "Good day.");
+    assert_eq!(words("<|im_assistant|>assistant<|im_middle|>Good day."), "Good day.");
+    assert_eq!(words("assistant\n\nGood day."), "Good day.");
+    assert_eq!(words("Assistant: Good day.\nUser: And you?\nAssistant: Fine."), "Good day.");
+    for plain in
+        ["Assistants are here.", "Your user: anna", "Good day.\nUser: anna", "An assistant: Anna.", "I. Assist."]
+    {
+        assert_eq!(words(plain), plain);
+    }
     assert_eq!(words("Nine <s>euros</s> dollars."), "Nine <s>euros dollars.", "that was struck out");
 
     let mut completion = Completion::new(reading());
@@ -453,6 +476,12 @@ fn calls_written_between_marks_are_carried_out_and_not_spoken() {
         "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>transfer<｜tool▁sep｜>{\"destination\": \"200\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
         "<|tool_call_start|>[transfer(destination=\"200\")]<|tool_call_end|>",
         r#"<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "transfer", "parameters": {"destination": "200"}}]<|END_ACTION|>"#,
+        r#"[TOOL_CALLS]transfer[CALL_ID]a1b2c3d4e[ARGS]{"destination": "200"}"#,
+        "<start_function_call>call:transfer{destination:<escape>200<escape>}<end_function_call>",
+        r#"<|tool_call:begin|>abc<|tool_call:name|>transfer<|tool_call:args|>{"destination": "200"}<|tool_call:end|>"#,
+        r#"<tool_use><name>transfer</name><arguments>{"destination": "200"}</arguments></tool_use>"#,
+        r#"<tool name="transfer"><parameter name="destination">200</parameter></tool>"#,
+        "<longcat_tool_call>transfer\n<arg_key>destination</arg_key>\n<arg_value>200</arg_value></longcat_tool_call>",
         "<|channel|>commentary to=transfer <|constrain|>json<|message|>{\"destination\": \"200\"}<|call|>",
         "<|start|>assistant<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant to=transfer<|channel|>commentary json<|message|>{\"destination\":\"200\"}<|call|>",
     ] {
@@ -480,6 +509,11 @@ fn bare_calls_are_carried_out_where_nothing_else_can_be_meant() {
         r#"transfer {"destination": "200"}"#,
         "<transfer><destination>200</destination></transfer>",
         "<transfer>{\"destination\": \"200\"}</transfer>",
+        "<transfer>200</transfer>",
+        "<transfer destination=\"200\"/>",
+        "<transfer destination='200'></transfer>",
+        "functools[{\"name\": \"transfer\", \"arguments\": {\"destination\": \"200\"}}]",
+        "to=functions.transfer {\"destination\": \"200\"}",
         r#"{"name": "transfer", "arguments": {"destination": "200"}"#,
         r#"{"tool_calls": [{"type": "function", "function": {"name": "transfer", "arguments": "{\"destination\": \"200\"}"}}]}"#,
     ] {
@@ -638,5 +672,30 @@ proptest! {
     fn no_bytes_panic(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..20)) {
         let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
         let _ = read_with(Habit::Unknown, &pieces);
+    }
+}
+
+#[test]
+fn a_thought_an_action_and_its_input_in_lines_are_a_call() {
+    for text in [
+        "Thought: they want Anna.\nAction: transfer\nAction Input: {\"destination\": \"200\"}",
+        "Action: transfer\nAction Input: 200\n",
+        "Action: transfer(destination=\"200\")",
+        "Action: ```json\n[{\"tool_name\": \"transfer\", \"parameters\": {\"destination\": \"200\"}}]\n```",
+    ] {
+        assert_eq!(said(text), (String::new(), vec![transfer()]), "{text}");
+        let (words, calls) = said(&format!("One moment.\n{text}"));
+        let thought = text.starts_with("Thought");
+        assert_eq!(
+            (words.trim_end(), calls),
+            (if thought { words.trim_end() } else { "One moment." }, vec![transfer()])
+        );
+    }
+    assert_eq!(said("Bye.\nAction: hang_up"), ("Bye.".to_owned(), vec![ToolCall::HangUp]));
+    assert_eq!(said("Bye. [hang_up]"), ("Bye.".to_owned(), vec![ToolCall::HangUp]));
+    for text in
+        ["Action: none of these", "Our actions: transfer", "Action: transfers are free", "[transfer]", "We go to=200"]
+    {
+        assert_eq!(said(text), (text.to_owned(), vec![]), "{text}");
     }
 }

@@ -309,7 +309,10 @@ fn unfence(text: &str) -> &str {
 }
 
 /// Marks between calls, or between a call's name and its arguments, that stand inside of the marks around them.
-const BETWEEN: [&str; 14] = [
+const BETWEEN: [&str; 17] = [
+    "<start_function_call>",
+    "<end_function_call>",
+    "<|tool_call:end|>",
     "[tool_calls]",
     "<tool_call>",
     "</tool_call>",
@@ -326,7 +329,13 @@ const BETWEEN: [&str; 14] = [
     "<|python_tag|>",
 ];
 /// Marks between a name and its arguments.
-const SEPARATORS: [&str; 4] = ["<|tool_call_argument_begin|>", "<|tool_sep|>", "[args]", "[call_id]"];
+const SEPARATORS: [&str; 4] = ["<|tool_call_argument_begin|>", "<|tool_sep|>", "<|tool_call:args|>", "[args]"];
+/// A mark between a call's id and its name.
+const AFTER_ID: &str = "<|tool_call:name|>";
+/// A mark between a call's name and its id, which ends where the arguments begin.
+const BEFORE_ID: &str = "[call_id]";
+/// Gemma's quotes.
+const QUOTES: [&str; 2] = ["<|\"|>", "<escape>"];
 
 /// The calls of a body, each by itself, with one line feed for what separates a name from its arguments.
 fn split_calls(body: &str) -> Vec<String> {
@@ -351,8 +360,19 @@ fn split_calls(body: &str) -> Vec<String> {
                     continue 'text;
                 }
             }
-            // Gemma's quotes.
-            if let Some(behind) = rest.strip_prefix("<|\"|>") {
+            if starts_with(rest, AFTER_ID) {
+                if let Some(part) = parts.last_mut() {
+                    part.clear();
+                }
+                rest = &rest[AFTER_ID.len()..];
+                continue;
+            }
+            if starts_with(rest, BEFORE_ID) {
+                let id = &rest[BEFORE_ID.len()..];
+                rest = id.find('[').map_or("", |at| &id[at..]);
+                continue;
+            }
+            if let Some(behind) = QUOTES.iter().find_map(|quote| rest.strip_prefix(quote)) {
                 if let Some(part) = parts.last_mut() {
                     part.push('"');
                 }
@@ -429,20 +449,15 @@ mod tests {
             "<｜DSML｜invoke name=\"transfer\"><｜DSML｜parameter name=\"destination\" string=\"true\">200</｜DSML｜parameter></｜DSML｜invoke>",
             "transfer\n<arg_key>destination</arg_key>\n<arg_value>200</arg_value>\n",
             "call:transfer{destination:<|\"|>200<|\"|>}",
+            "call:transfer{destination:<escape>200<escape>}",
+            "abc<|tool_call:name|>transfer<|tool_call:args|>{\"destination\": \"200\"}<|tool_call:end|>",
+            r#"<name>transfer</name><arguments>{"destination": "200"}</arguments>"#,
+            r#"<tool name="transfer"><parameter name="destination">200</parameter></tool>"#,
             "function<｜tool▁sep｜>transfer\n```json\n{\"destination\": \"200\"}\n```",
             "<｜tool▁call▁begin｜>transfer<｜tool▁sep｜>{\"destination\": \"200\"}<｜tool▁call▁end｜>",
             "<|tool_call_begin|>transfer:0<|tool_call_argument_begin|>{\"destination\": \"200\"}<|tool_call_end|>",
         ] {
-            let found = calls(tools().marked(body));
-            let name = found.first().map(|(name, _)| name.strip_prefix("functions.").unwrap_or(name).to_owned());
-            assert_eq!(
-                name.as_deref(),
-                Some("transfer").filter(|_| !body.contains("abc")).or(name.as_deref()),
-                "{body}"
-            );
-            if !body.contains("abc") {
-                assert_eq!(found, transfer("transfer"), "{body}");
-            }
+            assert_eq!(calls(tools().marked(body)), transfer("transfer"), "{body}");
         }
         assert_eq!(
             calls(tools().marked("functions.transfer:0{\"destination\":\"200\"}")),
