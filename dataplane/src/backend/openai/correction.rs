@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::timeout;
 
 use super::messages::Conversation;
-use crate::backend::{BackendError, ReplyPart, ReplyStream};
+use crate::backend::{BackendError, BackendErrorKind, ReplyPart, ReplyStream};
 use crate::turn::history::Role;
 use crate::turn::tool::{RefusedCall, ToolCall, ToolError, Transfers, tool_definitions};
 
@@ -30,8 +30,16 @@ impl Correction {
     /// Adds the correction to the conversation, in roles that every template has: what the agent said, and a note in
     /// brackets, which a caller can't speak.
     pub(super) fn append_to(&self, conversation: &mut Conversation, transfers: Transfers) {
+        if self.is_empty() {
+            return;
+        }
         conversation.push(Role::Assistant, &self.said);
         conversation.push(Role::User, &self.note(transfers));
+    }
+
+    /// Whether there is nothing to tell: the model said nothing at all, and is asked the same again.
+    pub(super) fn is_empty(&self) -> bool {
+        self.refused.is_empty()
     }
 
     fn note(&self, transfers: Transfers) -> String {
@@ -127,6 +135,10 @@ impl Watch {
                         }
                         None => continue,
                     },
+                    // Some servers notice a wrong call only after they have begun to answer with a success.
+                    Some(Err(error)) if error.kind() == BackendErrorKind::Rejected && self.may_ask_the_same() => {
+                        self.ended = true;
+                    }
                     Some(Err(error)) => return Some(Err(error)),
                     None => self.ended = true,
                 }
@@ -135,7 +147,7 @@ impl Watch {
                     return Some(Ok(ReplyPart::Text("\n".to_owned())));
                 }
             }
-            if self.correction.refused.is_empty() || self.decided {
+            if (self.correction.refused.is_empty() || self.decided) && !self.may_ask_the_same() {
                 return self.over();
             }
             let ask_again = self.ask_again.take()?;
@@ -144,11 +156,16 @@ impl Watch {
         }
     }
 
-    /// A reply to a correction that says nothing would leave the caller with a promise.
+    /// Whether nothing has come of the reply, neither words nor calls, which would leave the caller in silence: some models answer so
+    /// now and then (all of it a thought, filtered, cut off before the first word), and with words the next time.
+    fn may_ask_the_same(&self) -> bool {
+        self.ask_again.is_some() && !self.answered
+    }
+
+    /// A second reply that says nothing would leave the caller in silence, or with a promise.
     fn over(&mut self) -> Option<Result<ReplyPart, BackendError>> {
         let silent = self.ask_again.is_none() && !std::mem::replace(&mut self.answered, true);
-        silent
-            .then(|| Err(BackendError::invalid("expected a function call or words after a refused call, came neither")))
+        silent.then(|| Err(BackendError::invalid("expected words or a function call, came neither, twice")))
     }
 
     fn take(&mut self, part: ReplyPart) -> Option<ReplyPart> {
@@ -286,7 +303,35 @@ mod tests {
     async fn a_reply_without_wrong_calls_passes_as_it_is() {
         let parts = [text("Good"), text(" day."), transfer("1001")];
         assert_eq!(corrected_by(&parts, &[]).await, (Ok(parts.to_vec()), vec![]));
-        assert_eq!(corrected_by(&[], &[]).await, (Ok(vec![]), vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_model_that_says_nothing_is_asked_the_same_once_more() {
+        for nothing in [&[][..], &[text(" \n")], &[text("Hm."), ReplyPart::TakenBack]] {
+            let (parts, asked) = corrected_by(nothing, &[text("Good day.")]).await;
+            assert_eq!(parts.unwrap().last(), Some(&text("Good day.")), "{nothing:?}");
+            assert!(asked.len() == 1 && asked[0].is_empty(), "{asked:?}");
+            let mut conversation = Conversation::new("", &[], "Hello?");
+            let before = conversation.messages(PromptPlace::System);
+            asked[0].append_to(&mut conversation, Transfers::Numbers);
+            assert_eq!(conversation.messages(PromptPlace::System), before);
+        }
+        let (parts, asked) = corrected_by(&[], &[]).await;
+        assert_eq!((parts.unwrap_err().kind(), asked.len()), (BackendErrorKind::Invalid, 1));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_comes_in_the_stream_before_any_word_is_asked_again_once() {
+        let run = |first: Vec<Result<ReplyPart, BackendErrorKind>>| async move {
+            let first = first.into_iter().map(|part| part.map_err(|kind| BackendError::new(kind, "no")));
+            let ask_again: AskAgain = Box::new(|_| async { Ok(reply(&[text("Good day.")])) }.boxed());
+            let reply = corrected(stream::iter(first.collect::<Vec<_>>()).boxed(), Transfers::Names, ask_again);
+            reply.try_collect::<Vec<_>>().await.map_err(|error| error.kind())
+        };
+        let (refused, down) = (BackendErrorKind::Rejected, BackendErrorKind::Unavailable);
+        assert_eq!(run(vec![Err(refused)]).await, Ok(vec![text("Good day.")]));
+        assert_eq!(run(vec![Ok(text("One")), Err(refused)]).await, Err(refused), "somebody has heard of it");
+        assert_eq!(run(vec![Err(down)]).await, Err(down), "that is for the retries");
     }
 
     #[test]

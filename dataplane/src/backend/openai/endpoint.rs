@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -127,7 +127,8 @@ impl Endpoint {
 
     /// A request to the route.
     pub(super) fn post(&self) -> RequestBuilder {
-        self.authorized(self.client.post(self.url.clone()))
+        // Without this header a server may pack what it sends (RFC 9110, section 12.5.3), and a stream that is packed comes late.
+        self.authorized(self.client.post(self.url.clone()).header(ACCEPT_ENCODING, "identity"))
     }
 
     /// Adds the settings' further fields to a JSON body.

@@ -16,6 +16,9 @@ const FIRST_BELIEVED: Duration = Duration::from_secs(60);
 /// not.
 const LAST_BELIEVED: Duration = Duration::from_secs(15 * 60);
 
+/// How many of the last messages are sent to a model that can't read all of them, one after the other.
+pub(super) const KEEPS: [usize; 2] = [9, 3];
+
 /// Where the prompt goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PromptRole {
@@ -97,6 +100,8 @@ pub(super) struct Attempts {
     pub(super) form: Form,
     /// Whether there is a prompt, and it may be moved.
     movable: bool,
+    /// How many of the last messages are sent.
+    pub(super) keep: usize,
     repeated: bool,
     said_no_tools: bool,
     said_no_system: bool,
@@ -105,7 +110,7 @@ pub(super) struct Attempts {
 impl Attempts {
     pub(super) fn new(form: Form, has_prompt: bool, role: PromptRole) -> Self {
         let movable = has_prompt && role == PromptRole::Auto;
-        Self { form, movable, repeated: false, said_no_tools: false, said_no_system: false }
+        Self { form, movable, keep: usize::MAX, repeated: false, said_no_tools: false, said_no_system: false }
     }
 
     /// Whether the prompt stands elsewhere than was meant first.
@@ -118,6 +123,7 @@ impl Attempts {
         let reason = Reason::of(status, &String::from_utf8_lossy(body).to_lowercase())?;
         let can_move = self.movable && self.form.prompt == PromptPlace::System;
         match reason {
+            Reason::TooLong => self.shorten(),
             Reason::Misfire if self.form.tools && !self.repeated => {
                 self.repeated = true;
                 Some(Adaptation::Repeated)
@@ -137,6 +143,13 @@ impl Attempts {
             Reason::Unclear if self.form.tools => Some(self.without_tools()),
             _ => None,
         }
+    }
+
+    /// A model that can read no more than this is none for a conversation.
+    fn shorten(&mut self) -> Option<Adaptation> {
+        let next = KEEPS.into_iter().find(|keep| *keep < self.keep)?;
+        self.keep = next;
+        Some(Adaptation::Shortened)
     }
 
     fn without_tools(&mut self) -> Adaptation {
@@ -161,6 +174,8 @@ enum Reason {
     AboutTools,
     /// It takes no message of the system; or no function, where it speaks of those too.
     NoSystem { about_tools: bool },
+    /// The conversation is longer than what the model can read.
+    TooLong,
     /// It does not say why.
     Unclear,
 }
@@ -206,13 +221,27 @@ impl Reason {
             ["not support", "n't support", "unsupported", "are supported", "only support", "alternate"];
         const NO_ROLE: [&str; 8] =
             ["not enabled", "not allowed", "not permitted", "invalid", "unexpected", "unknown", "should be", "must "];
+        const TOO_LONG: [&str; 8] = [
+            "context length",
+            "context_length",
+            "context size",
+            "context window",
+            "prompt is too long",
+            "input is too long",
+            "too many tokens",
+            "exceeds the maximum number of tokens",
+        ];
         let faulty = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => return Some(Self::TooLong),
             StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => true,
             StatusCode::NOT_FOUND | StatusCode::INTERNAL_SERVER_ERROR | StatusCode::NOT_IMPLEMENTED => false,
             _ => return None,
         };
         let has = |text: &str, words: &[&str]| words.iter().any(|word| text.contains(word));
         let own_fault = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+        if has(text, &TOO_LONG) {
+            return Some(Self::TooLong);
+        }
         if has(text, &MISFIRE) {
             return Some(Self::Misfire);
         }
@@ -246,7 +275,7 @@ fn sentences(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Adaptation::{PromptInUser, Repeated, WithoutTools};
+    use Adaptation::{PromptInUser, Repeated, Shortened, WithoutTools};
 
     const WHOLE: Form = Form { tools: true, prompt: PromptPlace::System };
 
@@ -284,6 +313,27 @@ mod tests {
             let (tried, known) = after(&[(status, body)]);
             assert_eq!(tried, [Some(WithoutTools)], "{body}");
             assert_eq!(known, Form { tools: false, ..WHOLE }, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_can_read_no_more_is_told_less_twice_and_nothing_is_learnt_of_it() {
+        for (status, body) in [
+            (
+                400,
+                "This model's maximum context length is 4096 tokens. However, your messages and functions have 5000 tokens.",
+            ),
+            (
+                400,
+                r#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}"#,
+            ),
+            (500, "the request exceeds the available context size. try increasing the context size"),
+            (413, "Request too large"),
+            (400, "prompt is too long: 210000 tokens > 200000 maximum"),
+        ] {
+            let (tried, known) = after(&[(status, body); 3]);
+            assert_eq!(tried, [Some(Shortened), Some(Shortened), None], "{body}");
+            assert_eq!(known, WHOLE, "{body}");
         }
     }
 

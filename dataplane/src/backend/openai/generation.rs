@@ -76,7 +76,8 @@ impl Generation {
             async move {
                 let mut conversation = conversation;
                 correction.append_to(&mut conversation, generation.transfers);
-                generation.observer.adapted(Adaptation::Corrected);
+                let how = if correction.is_empty() { Adaptation::Repeated } else { Adaptation::Corrected };
+                generation.observer.adapted(how);
                 generation.reply(&conversation).await
             }
             .boxed()
@@ -96,7 +97,7 @@ impl Generation {
         let form = self.known().form(wants_tools, self.prompt_role, (self.clock)());
         let mut attempts = Attempts::new(form, !conversation.prompt.is_empty(), self.prompt_role);
         loop {
-            let refusal = match self.ask(conversation, attempts.form, deadline).await {
+            let refusal = match self.ask(conversation, &attempts, deadline).await {
                 Ok(response) => {
                     self.answered(&attempts, wants_tools);
                     return Ok((response, attempts.form.tools));
@@ -106,7 +107,7 @@ impl Generation {
             let otherwise = refusal.status.and_then(|status| attempts.refused(status, &refusal.body));
             let Some(how) = otherwise else { return Err(refusal.error) };
             tracing::warn!(error = %refusal.error, how = how.as_str(), "the server refused a request, it is asked again");
-            if how == Adaptation::Repeated {
+            if how == Adaptation::Repeated || how == Adaptation::Shortened && attempts.keep == super::form::KEEPS[0] {
                 self.observer.adapted(how);
             }
         }
@@ -136,10 +137,15 @@ impl Generation {
     async fn ask(
         &self,
         conversation: &Conversation,
-        form: Form,
+        attempts: &Attempts,
         deadline: Instant,
     ) -> Result<Response, super::endpoint::Refusal> {
-        let body = self.endpoint.with_extra(request(&self.endpoint.model, conversation, form, self.transfers));
+        let (model, form) = (&self.endpoint.model, attempts.form);
+        let request = match conversation.recent(attempts.keep) {
+            Some(recent) => request(model, &recent, form, self.transfers),
+            None => request(model, conversation, form, self.transfers),
+        };
+        let body = self.endpoint.with_extra(request);
         self.endpoint.send(self.endpoint.post().json(&body), deadline).await
     }
 

@@ -1,5 +1,5 @@
 //! A conversation as the messages of a chat completion, in the one form that the templates of all models take: user and
-//! assistant in turn, the user first and last, nothing empty. It never leaves out what was said.
+//! assistant in turn, the user first and last, nothing empty. It leaves out nothing of what was said by itself.
 
 use std::mem;
 
@@ -63,6 +63,13 @@ impl Conversation {
         }
     }
 
+    /// The last `keep` messages, or one less so that the user's is the first; `None` where there are no more than that.
+    pub(super) fn recent(&self, keep: usize) -> Option<Self> {
+        let skipped = self.said.len().checked_sub(keep).filter(|skipped| *skipped > 0)?;
+        let said = self.said[skipped..].iter().skip_while(|message| message.role != Role::User);
+        Some(Self { prompt: self.prompt.clone(), said: said.cloned().collect() })
+    }
+
     /// The messages of the request.
     pub(super) fn messages(&self, place: PromptPlace) -> Vec<Value> {
         let mut messages = Vec::with_capacity(self.said.len() + 1);
@@ -103,6 +110,20 @@ mod tests {
 
     fn said(role: Role, content: &str) -> Message {
         Message { role, content: content.to_owned() }
+    }
+
+    #[test]
+    fn of_a_long_conversation_the_last_part_begins_with_the_user_too() {
+        let history: Vec<Message> =
+            (0..20).map(|n| said(if n % 2 == 0 { Role::User } else { Role::Assistant }, &format!("{n}"))).collect();
+        let conversation = Conversation::new("Be brief.", &history, "20");
+        for (keep, first) in [(9, "12"), (8, "14"), (3, "18"), (1, "20")] {
+            let recent = conversation.recent(keep).expect("shorter");
+            let messages = recent.messages(System);
+            assert_eq!(messages[1], json!({ "role": "user", "content": first }), "{keep}");
+            assert_eq!(messages.last().unwrap()["content"], "20");
+        }
+        assert!(conversation.recent(21).is_none() && conversation.recent(usize::MAX).is_none());
     }
 
     #[test]

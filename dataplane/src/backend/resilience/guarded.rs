@@ -15,6 +15,9 @@ use super::observer::BackendObserver;
 use super::{Random, ResilienceSettings};
 use crate::backend::{BackendError, BackendErrorKind, Stage, VoiceBackend};
 
+/// The longest pause that a server may ask for: who waits is at the telephone, and hears nothing meanwhile.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// A backend with what guards it.
 pub(super) struct Guarded {
     pub(super) name: String,
@@ -67,7 +70,8 @@ impl Guarded {
             failures += 1;
             let remaining = deadline.saturating_duration_since(Instant::now());
             // A probe is to find out quickly, and others wait for it.
-            let pause = (error.is_retryable() && !call.is_probe())
+            let too_long = error.retry_after().is_some_and(|after| after > LONGEST_PAUSE);
+            let pause = (error.is_retryable() && !call.is_probe() && !too_long)
                 .then(|| settings.retry.next_delay(failures, error.retry_after(), remaining, random()))
                 .flatten();
             let Some(pause) = pause else {

@@ -12,15 +12,19 @@ pub enum Adaptation {
     WithoutTools,
     /// The prompt went before the caller's first words, not to the system.
     PromptInUser,
-    /// It was asked the same again, since its server threw away a function call that it had written wrongly.
+    /// It was asked the same again, since nothing came of its answer: its server threw away a function call that it had written
+    /// wrongly, or there was not a word in it.
     Repeated,
+    /// It was told only the last of what was said, since all of it was more than it can read.
+    Shortened,
     /// It was told why its function call was not carried out, and asked again.
     Corrected,
 }
 
 impl Adaptation {
     /// Every one of them.
-    pub const ALL: [Self; 4] = [Self::WithoutTools, Self::PromptInUser, Self::Repeated, Self::Corrected];
+    pub const ALL: [Self; 5] =
+        [Self::WithoutTools, Self::PromptInUser, Self::Repeated, Self::Shortened, Self::Corrected];
 
     /// The name in metrics and logs.
     #[must_use]
@@ -29,6 +33,7 @@ impl Adaptation {
             Self::WithoutTools => "without_tools",
             Self::PromptInUser => "prompt_in_user",
             Self::Repeated => "repeated",
+            Self::Shortened => "shortened",
             Self::Corrected => "corrected",
         }
     }

@@ -160,6 +160,16 @@ async fn a_server_that_says_when_is_obeyed_unless_that_is_too_late() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_that_no_caller_would_wait_for_is_not_made() {
+    let limited = BackendErrorKind::RateLimited { retry_after: Some(Duration::from_secs(6)) };
+    let scripted = Scripted::new([Does::Fails(limited)]);
+    let (backend, _) = guarded(&scripted);
+    let start = Instant::now();
+    assert_eq!(transcribe(&backend).await, Err(limited));
+    assert_eq!((start.elapsed(), scripted.requests()), (Duration::ZERO, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_stage_has_its_deadline() {
     let scripted = Scripted::new([Does::Hangs; 3]);
     let (backend, recorder) = guarded(&scripted);
