@@ -10,7 +10,7 @@ mod script;
 
 pub(super) use self::script::is_unspaced;
 use self::script::{
-    MAYBE_LAST, NEVER_LAST, is_attached, is_caseless, is_clause_end, is_closer, is_opener, is_phrased, is_stop,
+    MAYBE_LAST, NEVER_LAST, is_attached, is_caseless, is_clause_end, is_closer, is_greek, is_opener, is_phrased, is_stop,
     is_wide_stop, weight,
 };
 
@@ -100,7 +100,7 @@ impl SentenceSplitter {
             if self.long_enough(text) {
                 self.cut(self.buffer.len(), pieces);
             }
-        } else if stop(text) == Stop::Sure && self.long_enough(text)
+        } else if matches!(stop(text), Stop::Sure | Stop::Wide) && self.long_enough(text)
             || self.ends_first_clause(text)
             || self.ends_first_phrase(text)
         {
@@ -174,6 +174,9 @@ enum Stop {
 
 fn stop(text: &str) -> Stop {
     let bare = text.trim_end_matches(is_closer);
+    if bare.strip_suffix([';', '\u{37E}']).is_some_and(|words| words.ends_with(is_greek)) {
+        return Stop::Sure;
+    }
     let Some(last) = bare.chars().next_back().filter(|c| is_stop(*c)) else { return Stop::None };
     if is_wide_stop(last) {
         return Stop::Wide;

@@ -94,6 +94,11 @@ pub(super) fn is_caseless(c: char) -> bool {
         | 0xAC00..=0xD7AF)
 }
 
+/// Letters of Greek, which asks with a semicolon.
+pub(super) fn is_greek(c: char) -> bool {
+    matches!(u32::from(c), 0x0370..=0x037D | 0x037F..=0x03FF | 0x1F00..=0x1FFF)
+}
+
 /// Letters of scripts that put a space between phrases only, and most often no stop: Thai, Lao, Burmese and Khmer.
 pub(super) fn is_phrased(c: char) -> bool {
     matches!(u32::from(c), 0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF)

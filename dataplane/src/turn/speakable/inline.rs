@@ -41,6 +41,7 @@ pub(super) fn look(text: &str, before: Option<char>, word: &str, ended: bool) ->
         '(' if next == Some('[') => cited_links(text, ended),
         '(' if unknown => Some(Inline::Wait),
         '【' => mark(text, '】', ended),
+        CITES => private_mark(text, ended),
         '<' => tag(text, ended),
         '&' => entity(text, ended),
         '_' if unknown => Some(Inline::Wait),
@@ -58,6 +59,7 @@ pub(super) fn look(text: &str, before: Option<char>, word: &str, ended: bool) ->
         '\\' if next.is_some_and(|c| c.is_ascii_punctuation()) => Some(Inline::Nothing(1)),
         'h' | 'H' if !is_word(before) => address(text, ended),
         c if c.is_whitespace() => None,
+        '\u{E000}'..='\u{F8FF}' => Some(Inline::Nothing(c.len_utf8())),
         c if c.is_control() || is_emoji(c) || is_invisible(c) => Some(Inline::Nothing(c.len_utf8())),
         _ => None,
     };
@@ -179,6 +181,20 @@ fn mark(text: &str, close: char, ended: bool) -> Option<Inline> {
     }
 }
 
+/// OpenAI's marks around a citation, in characters for private use: begin, `cite`, a bar, and what is cited.
+const CITES: char = '\u{E200}';
+const CITED: char = '\u{E201}';
+
+fn private_mark(text: &str, ended: bool) -> Option<Inline> {
+    match text.find([CITED, '\n']) {
+        Some(end) if end <= MAX_TAG_BYTES && text[end..].starts_with(CITED) => {
+            Some(Inline::Citation(end + CITED.len_utf8()))
+        }
+        Some(_) => Some(Inline::Nothing(CITES.len_utf8())),
+        None => waits(text, ended, MAX_TAG_BYTES).or(Some(Inline::Nothing(CITES.len_utf8()))),
+    }
+}
+
 /// Elements that begin a new line.
 const BLOCKS: [&str; 20] = [
     "br",
@@ -225,7 +241,10 @@ fn tag(text: &str, ended: bool) -> Option<Inline> {
     if BLOCKS.contains(&name.as_str()) {
         return Some(Inline::Words(length, "\n".to_owned()));
     }
-    let alone = !inner.trim_end_matches('/').contains(char::is_whitespace);
+    // Command R's `<co: 0>` around what it cites.
+    let cites =
+        name == "co:" && inner.chars().all(|c| c.is_ascii_digit() || matches!(c, '/' | 'c' | 'o' | ':' | ',' | ' '));
+    let alone = cites || !inner.trim_end_matches('/').contains(char::is_whitespace);
     let plausible = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':' | '.'));
     (plausible && (alone || inner.contains('='))).then_some(Inline::Nothing(length))
 }
@@ -362,5 +381,5 @@ fn is_emoji(c: char) -> bool {
 
 /// Characters of no width, which a voice may stumble over.
 fn is_invisible(c: char) -> bool {
-    matches!(u32::from(c), 0xAD | 0x200B | 0x200E | 0x200F | 0x2060..=0x2064 | 0xFEFF | 0xFFFC | 0xFFFD)
+    matches!(u32::from(c), 0xAD | 0x061C | 0x180E | 0x200B | 0x200E | 0x200F | 0x202A..=0x202E | 0x2060..=0x2069 | 0xFEFF | 0xFFFC | 0xFFFD)
 }

@@ -47,6 +47,18 @@ fn markdown_and_emoji_are_not_spoken() {
 }
 
 #[test]
+fn citations_in_private_characters_and_marks_of_direction_are_not_spoken() {
+    assert_eq!(
+        spoken("We open at nine \u{E200}cite\u{E202}turn0search1\u{E202}turn0news2\u{E201}. Fine."),
+        "We open at nine. Fine."
+    );
+    assert_eq!(spoken("We open \u{E200}at nine\nand close at ten."), "We open at nine and close at ten.");
+    assert_eq!(spoken("Nine\u{E203}."), "Nine.");
+    assert_eq!(spoken("We open <co: 0,1>at nine</co: 0,1>. Fine."), "We open at nine. Fine.");
+    assert_eq!(spoken("Call \u{2066}\u{202A}030 12\u{202C}\u{2069} now."), "Call 030 12 now.");
+}
+
+#[test]
 fn a_table_is_read_row_by_row_with_the_heads_of_its_columns() {
     let table = "Our hours:\n\n| Day | **Opens** | Closes |\n|:----|:---:|---:|\n| Monday | 9 | 17 |\n| Sunday | – | |\n\nAnything else?";
     assert_eq!(spoken(table), "Our hours: Day: Monday, Opens: 9, Closes: 17. Day: Sunday. Anything else?");
