@@ -9,7 +9,7 @@ use super::confidence::{Confidence, is_speech};
 /// Deeper is nobody's transcript.
 const MAX_DEPTH: usize = 8;
 /// Where servers put a text, the likeliest first; of those that are there the first with a text in it counts.
-const TEXT_KEYS: [&str; 24] = [
+const TEXT_KEYS: [&str; 34] = [
     "text",
     "transcript",
     "transcription",
@@ -34,13 +34,29 @@ const TEXT_KEYS: [&str; 24] = [
     "sentences",
     "utterances",
     "chunks",
+    "pred_text",
+    "generated_text",
+    "outputs",
+    "NBest",
+    "Display",
+    "utterance",
+    "monologues",
+    "elements",
+    "phrases",
+    "value",
 ];
 /// Of these the first entry is the best guess, and the others are other guesses.
-const GUESSES: [&str; 4] = ["alternatives", "hypotheses", "choices", "channels"];
+const GUESSES: [&str; 5] = ["alternatives", "hypotheses", "choices", "channels", "NBest"];
 /// Single words, for want of anything else.
 const WORD_KEYS: [&str; 5] = ["words", "items", "punctuated_word", "word", "w"];
 /// What stands beside a text, or alone where there is none to give.
-const OTHER_KEYS: [&str; 22] = [
+const OTHER_KEYS: [&str; 28] = [
+    "RecognitionStatus",
+    "Offset",
+    "Duration",
+    "totalBilledTime",
+    "requestId",
+    "timestamp",
     "language",
     "language_code",
     "detected_language",
@@ -226,6 +242,7 @@ fn failure(object: &Map<String, Value>) -> Option<Unreadable> {
     let is_error = |value: &Value| match value {
         Value::Null | Value::Bool(false) => false,
         Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
         Value::Object(object) => !object.is_empty(),
         Value::Number(number) => number.as_i64() != Some(0),
         _ => true,
@@ -235,7 +252,9 @@ fn failure(object: &Map<String, Value>) -> Option<Unreadable> {
         || object
             .get("status")
             .and_then(Value::as_str)
-            .is_some_and(|status| matches!(status, "error" | "failed" | "failure"));
+            .is_some_and(|status| matches!(status, "error" | "failed" | "failure"))
+        || object.get("RecognitionStatus").and_then(Value::as_str) == Some("Error")
+        || object.get("success") == Some(&Value::Bool(false));
     let has_text =
         ["text", "transcript", "transcription"].iter().any(|key| object.get(*key).is_some_and(Value::is_string));
     if has_text || (error.is_none() && !says_so) {

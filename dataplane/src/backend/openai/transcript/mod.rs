@@ -129,6 +129,11 @@ fn events(text: &str, doubting: bool) -> Result<String, Unreadable> {
 
 /// Subtitles (SRT, WebVTT) without numbers, times and head: a server that was told to answer in such may do so.
 fn without_times(text: &str) -> String {
+    // Whisper's own third form.
+    if let Some(rows) = text.strip_prefix("start\tend\ttext") {
+        let words = |row: &str| Some(row.splitn(3, '\t').nth(2)?.trim().to_owned());
+        return rows.lines().filter_map(words).collect::<Vec<_>>().join(" ");
+    }
     if !text.contains("-->") {
         return text.to_owned();
     }

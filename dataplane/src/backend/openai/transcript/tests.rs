@@ -36,6 +36,14 @@ fn the_text_is_found_wherever_servers_put_it() {
         r#"{"result":[{"conf":1.0,"word":"Good"},{"conf":1.0,"word":"day."}]}"#,
         r#"{"choices":[{"message":{"content":"Good day."}}]}"#,
         r#"{"error":null,"text":"Good day."}"#,
+        r#"{"result":{"text":"Good day.","words":[]},"success":true,"errors":[],"messages":[]}"#,
+        r#"{"pred_text":"Good day."}"#,
+        r#"[{"generated_text":"Good day."}]"#,
+        r#"{"outputs":[{"text":"Good day."}]}"#,
+        r#"{"RecognitionStatus":"Success","NBest":[{"Display":"Good day."},{"Display":"Wood day."}]}"#,
+        r#"{"status":0,"hypotheses":[{"utterance":"Good day."}]}"#,
+        r#"{"monologues":[{"speaker":0,"elements":[{"type":"text","value":"Good"},{"type":"punct","value":" "},{"type":"text","value":"day"},{"type":"punct","value":"."}]}]}"#,
+        "start\tend\ttext\n0\t900\tGood\n900\t2000\tday.\n",
         "{\"text\":\"Good\"}\n{\"text\":\"day.\"}\n",
         "{\"partial\":\"goo\"}\n{\"text\":\"Good day.\"}",
         "{\"text\":\"Goo\",\"is_final\":false}\n{\"text\":\"Good day.\",\"is_final\":true}",
@@ -83,6 +91,8 @@ fn nothing_is_nothing() {
         "data: {\"text\":null}\n\n",
         "{\"partial\":\"\"}",
         "\u{feff}",
+        r#"{"RecognitionStatus":"NoMatch","Offset":1,"Duration":2}"#,
+        r#"{"totalBilledTime":"1s","requestId":"7"}"#,
     ] {
         assert_eq!(text(body), "", "{body}");
     }
@@ -97,6 +107,8 @@ fn what_is_no_transcript_is_told_without_quoting_it() {
         ("true", "true"),
         (r#"{"error":{"message":"model is\nloading"}}"#, "expected a transcript, came an error: model is loading"),
         (r#"{"detail":[{"input":"secret"}]}"#, "expected a transcript, came an error"),
+        (r#"{"RecognitionStatus":"Error"}"#, "expected a transcript, came an error"),
+        (r#"{"success":false,"result":null}"#, "expected a transcript, came an error"),
         ("data: {\"type\":\"error\",\"message\":\"busy\"}\n\n", "expected a transcript, came an error: busy"),
         (r#"[[[[[[[[[["secret"]]]]]]]]]]"#, "expected a transcript, came JSON that is too deep"),
     ];
