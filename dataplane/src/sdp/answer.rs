@@ -128,18 +128,18 @@ fn closeness(error: &AnswerError) -> u8 {
 }
 
 fn accept(section: &MediaDescription, params: &AnswerParams<'_>) -> Result<NegotiatedMedia, AnswerError> {
-    if section.kind != "audio" {
+    if !section.kind.eq_ignore_ascii_case("audio") {
         return Err(AnswerError::NoAudio { offered: vec![section.kind.clone()] });
     }
     if section.port == 0 {
         return Err(AnswerError::Disabled);
     }
-    match section.protocol.as_str() {
+    match section.protocol.to_ascii_uppercase().as_str() {
         "RTP/AVP" | "RTP/AVPF" => {}
         secure if secure.contains("SAVP") => {
             return Err(AnswerError::SrtpOnly { suites: section.crypto_suites.clone() });
         }
-        other => return Err(AnswerError::UnsupportedProtocol { protocol: other.to_owned() }),
+        _ => return Err(AnswerError::UnsupportedProtocol { protocol: section.protocol.clone() }),
     }
     let remote = remote_address(section, params)?;
     let (codec, payload_type) = choose_codec(&section.formats, params.codecs)?;

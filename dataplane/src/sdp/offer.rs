@@ -154,9 +154,12 @@ fn session_attribute(session: &mut SessionLevel, attribute: &str) {
 /// module resolves names.
 fn parse_connection(value: &str) -> Option<IpAddr> {
     let mut words = value.split_ascii_whitespace();
-    let (Some("IN"), Some(family), Some(address)) = (words.next(), words.next(), words.next()) else { return None };
+    let (Some(net), Some(family), Some(address)) = (words.next(), words.next(), words.next()) else { return None };
     let address = address.split_once('/').map_or(address, |(address, _)| address);
-    match family {
+    if !net.eq_ignore_ascii_case("IN") {
+        return None;
+    }
+    match family.to_ascii_uppercase().as_str() {
         "IP4" => address.parse().ok().map(IpAddr::V4),
         "IP6" => address.parse().ok().map(IpAddr::V6),
         _ => None,

@@ -313,6 +313,8 @@ fn a_profile_with_feedback_is_answered_in_kind_and_without_any() {
     assert!(answer.sdp.contains("m=audio 16384 RTP/AVPF 0 101\r\n"), "{}", answer.sdp);
     assert!(!answer.sdp.contains("rtcp-fb"), "{}", answer.sdp);
     assert_eq!(answer.media.codec, Codec::Pcmu);
+    let small = answer_to("m=AUDIO 2 rtp/avp 0\r\n").expect("names are written in any case");
+    assert!(small.sdp.contains("m=audio 16384 rtp/avp 0\r\n"), "{}", small.sdp);
     for secure in ["RTP/SAVPF", "UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP"] {
         let error = answer_to(&format!("m=audio 2 {secure} 0\r\n"));
         assert_eq!(error, Err(AnswerError::SrtpOnly { suites: vec![] }), "{secure}");
