@@ -420,6 +420,20 @@ async fn probes_are_answered_whatever_a_crowd_of_strangers_does() {
 }
 
 #[tokio::test]
+async fn a_connection_gets_one_answer_however_much_it_asks_for_at_once() {
+    let pod = Pod::with(None, PATIENT).await;
+    let mut stranger = TcpStream::connect(pod.address).await.expect("the server listens");
+    // All of it may not be read any more.
+    let _ = stranger.write_all("GET /metrics HTTP/1.1\r\nHost: pod\r\n\r\n".repeat(50).as_bytes()).await;
+    let (mut answers, mut buffer) = (Vec::new(), [0; 4096]);
+    while let Ok(length @ 1..) = stranger.read(&mut buffer).await {
+        answers.extend_from_slice(&buffer[..length]);
+    }
+    assert!(String::from_utf8_lossy(&answers).matches("HTTP/1.1 200").count() <= 1);
+    assert_eq!(pod.get("/health").await.status, 200);
+}
+
+#[tokio::test]
 async fn of_too_many_connections_those_that_are_waited_for_are_closed_and_no_more_are_held_than_allowed() {
     let pod = Pod::with(None, PATIENT).await;
     let mut strangers = Vec::new();

@@ -231,6 +231,8 @@ pub(crate) async fn converse(
         }
     });
     let connection = http1::Builder::new()
+        // One answer each, or whoever asks for pages without end on a few hundred connections takes every turn from those who wait.
+        .keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(HEAD_BYTES)

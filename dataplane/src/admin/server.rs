@@ -139,6 +139,8 @@ async fn converse(stream: TcpStream, router: Router, limits: ServerLimits, seat:
         }
     });
     let connection = http1::Builder::new()
+        // One answer each, or whoever asks for pages without end on a few hundred connections takes every turn from those who wait.
+        .keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_time)
         .max_buf_size(HEAD_BYTES)
