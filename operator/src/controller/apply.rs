@@ -8,6 +8,7 @@ use std::{
 };
 
 use hmac::Mac as _;
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use tracing::{debug, info};
 
 use super::{
-    build::{Inputs, kind::Kind, labels, manifest::Manifest},
+    build::{Inputs, kind::Kind, labels, manifest::Manifest, names},
     compare,
     dereference::{Referenced, hexadecimal, keyed},
     status::Problem,
@@ -60,11 +61,12 @@ pub struct BuiltFrom {
 }
 
 impl BuiltFrom {
-    /// Takes down what `inputs` are; `referenced` is what they refer to, where it is kept.
-    pub fn of(inputs: &Inputs<'_>, referenced: &Arc<Referenced>) -> Self {
+    /// Takes down what `inputs` are; `generation` is that of the spec, which the trunk may have had before, and `referenced` is what they
+    /// refer to, where it is kept.
+    pub fn of(inputs: &Inputs<'_>, generation: Option<i64>, referenced: &Arc<Referenced>) -> Self {
         // Each of them is compared, or the same for the life of the process: the release, and which kinds the cluster knows.
         let Inputs {
-            trunk,
+            trunk: _,
             referenced: _,
             release: _,
             data_plane_replicas,
@@ -74,7 +76,7 @@ impl BuiltFrom {
             load_balancer_address,
         } = inputs;
         Self {
-            generation: trunk.metadata.generation,
+            generation,
             referenced: Arc::clone(referenced),
             data_plane_replicas: *data_plane_replicas,
             data_plane_serving: *data_plane_serving,
@@ -174,14 +176,7 @@ pub async fn apply(target: Target<'_>, from: BuiltFrom, manifests: Vec<Manifest>
         if manifest.kind == Kind::Deployment && (applied.problem.is_some() || applied.waiting) {
             continue;
         }
-        let (kind, name) = (manifest.kind, manifest.name.clone());
-        match apply_one(target, manifest, seen, &mut applied.deployments).await {
-            Ok(Step::Unchanged) => {}
-            Ok(Step::Written { created: true }) => applied.created.push((kind, name)),
-            Ok(Step::Written { created: false }) => applied.changed.push((kind, name)),
-            Ok(Step::Waiting) => applied.waiting = true,
-            Err(failure) => applied.fail(kind, failure),
-        }
+        apply_and_note(target, manifest, seen, &mut applied).await;
     }
     if applied.problem.is_none() && !applied.waiting {
         prune(target, &wanted, &mut applied).await;
@@ -191,6 +186,50 @@ pub async fn apply(target: Target<'_>, from: BuiltFrom, manifests: Vec<Manifest>
         seen.built_from = Some(from);
     }
     applied
+}
+
+/// Of a trunk whose objects can't be built, brings the number of pods into the Deployment that is there (`live`), and `followers` into the
+/// cluster. Nothing else is touched, made or deleted.
+pub async fn resize(
+    target: Target<'_>,
+    live: Option<&Deployment>,
+    replicas: u32,
+    followers: Vec<Manifest>,
+    seen: &mut Seen,
+) -> Applied {
+    let mut applied = Applied::default();
+    seen.built_from = None;
+    let name = names::data_plane(&target.trunk.name);
+    let owner = target.stores.owned(target.trunk, Kind::Deployment, &name).and_then(|owned| owned.owner);
+    let now = live.and_then(|live| live.spec.as_ref()?.replicas).and_then(|now| u32::try_from(now).ok());
+    if owner.as_deref() == Some(target.uid) && now.is_some_and(|now| now != replicas) {
+        let api: Api<Deployment> = Api::namespaced(target.client.clone(), &target.trunk.namespace);
+        let uid = live.and_then(|live| live.metadata.uid.as_ref());
+        let patch = json!({ "metadata": { "uid": uid }, "spec": { "replicas": replicas } });
+        let parameters = PatchParams { field_manager: Some(labels::MANAGER.to_owned()), ..PatchParams::default() };
+        match api.patch(&name, &parameters, &Patch::Merge(&patch)).await {
+            Ok(live) => {
+                applied.deployments.insert(name.clone(), (live.metadata.generation.unwrap_or_default(), replicas));
+                applied.changed.push((Kind::Deployment, name));
+            }
+            Err(error) => applied.fail(Kind::Deployment, Failure::new(format!("resize Deployment {name}"), error)),
+        }
+    }
+    for manifest in followers {
+        apply_and_note(target, manifest, seen, &mut applied).await;
+    }
+    applied
+}
+
+async fn apply_and_note(target: Target<'_>, manifest: Manifest, seen: &mut Seen, applied: &mut Applied) {
+    let (kind, name) = (manifest.kind, manifest.name.clone());
+    match apply_one(target, manifest, seen, &mut applied.deployments).await {
+        Ok(Step::Unchanged) => {}
+        Ok(Step::Written { created: true }) => applied.created.push((kind, name)),
+        Ok(Step::Written { created: false }) => applied.changed.push((kind, name)),
+        Ok(Step::Waiting) => applied.waiting = true,
+        Err(failure) => applied.fail(kind, failure),
+    }
 }
 
 async fn apply_one(

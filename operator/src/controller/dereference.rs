@@ -37,6 +37,21 @@ pub struct Referenced {
     pub data_plane_fingerprint: String,
 }
 
+impl Referenced {
+    /// What is enough to speak to the pods, and to build nothing that holds a secret. Without the token they can't be told to drain: they
+    /// have to be ended for it.
+    pub fn token_only(admin_token: Option<SecretText>) -> Self {
+        let none = || SecretText::new("");
+        Self {
+            gateway_passwords: BTreeMap::new(),
+            esl_token: none(),
+            admin_token: admin_token.unwrap_or_else(none),
+            event_socket_password: none(),
+            data_plane_fingerprint: String::new(),
+        }
+    }
+}
+
 /// The contents of the Secrets that a trunk may name, by the Secret's name; nothing for one that does not exist.
 pub type Secrets = BTreeMap<String, Option<Secret>>;
 
@@ -176,7 +191,7 @@ fn value(secrets: &Secrets, wanted: &Wanted<'_>) -> Result<SecretText, Problem> 
 }
 
 /// A value that was made for this trunk before. One of an earlier trunk of the same name is not taken: its Secret is about to go.
-fn made(secrets: &Secrets, uid: &str, secret: &str, key: &str) -> Option<SecretText> {
+pub(super) fn made(secrets: &Secrets, uid: &str, secret: &str, key: &str) -> Option<SecretText> {
     let secret = secrets.get(secret)?.as_ref()?;
     let (_, owner) = controller_of(&secret.metadata)?;
     let value = secret.data.as_ref().filter(|_| owner == uid)?.get(key)?;

@@ -13,7 +13,7 @@ use std::{
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::LoadBalancerStatus};
 use sofia_crds::{VoiceTrunkStatus, validate};
 
-use super::{act::Written, apply::Seen, dereference::Referenced, guard::Guard, status::Problem, stores::TrunkKey};
+use super::{act::Written, apply::Seen, dereference::Referenced, guard::Guard, in_force::LastGood, status::Problem, stores::TrunkKey};
 use crate::fleet::decide;
 
 /// What is remembered of one trunk.
@@ -31,6 +31,10 @@ pub struct Memory {
     pub checked: Option<Checked>,
     /// What it refers to.
     pub referenced: Option<Read>,
+    /// The last spec that could be carried out, with what it refers to.
+    pub last_good: Option<LastGood>,
+    /// When that is looked for again where it was not found.
+    pub looked_for_spec: Option<Instant>,
     /// Of its calls, for FreeSWITCH's nodes.
     pub guard: Guard,
     /// What its status was last set to.

@@ -6,9 +6,11 @@
 //! | what is watched, and what makes a pass happen | [`watches`] |
 //! | what is known of the cluster | [`stores`] |
 //! | the order of a pass | [`reconcile`] |
+//! | which spec counts while the trunk's own can't be carried out | [`in_force`] |
 //! | Secrets and generated tokens | [`dereference`] |
 //! | the objects | [`build`] |
 //! | why nothing is written when nothing changed | [`apply`], [`compare`] |
+//! | what was decided is done | [`carry_out`] |
 //! | draining, marking | [`act`] |
 //! | whether node autoscalers may take FreeSWITCH's node | [`guard`] |
 //! | the status, and when it is written | [`status`], [`report`] |
@@ -17,10 +19,12 @@
 pub mod act;
 pub mod apply;
 pub mod build;
+pub mod carry_out;
 pub mod compare;
 pub mod dereference;
 pub mod events;
 pub mod guard;
+pub mod in_force;
 pub mod memory;
 pub mod observe;
 pub mod reconcile;

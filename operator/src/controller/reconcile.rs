@@ -2,43 +2,41 @@
 //! lowered that was not drained and marked before.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{LoadBalancerStatus, Pod, Service},
 };
-use kube::{
-    Api, Resource as _, ResourceExt as _,
-    api::DynamicObject,
-    core::{ApiResource, error_boundary::InvalidObject},
-};
+use kube::{Api, Resource as _, ResourceExt as _, api::DynamicObject, core::ApiResource};
 use sofia_crds::{
-    VoiceTrunk, VoiceTrunkSpec, VoiceTrunkStatus,
+    VoiceTrunk, VoiceTrunkStatus,
     spec::{EslServiceType, FreeSwitch, NetworkType, Switch},
     validate::{self, validate},
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{
     Context,
-    act::{self, Acted, Fleet},
-    apply::{self, Applied, BuiltFrom, Failure, Target},
-    build::{self, Inputs, kind::Kind, labels::Component, names},
+    act::{self, Fleet},
+    apply::{Applied, Failure},
+    build::{kind::Kind, labels::Component, names},
+    carry_out::{Carried, Site, carry_out},
     dereference::{self, Referenced, dereference},
-    events::{Done, notices},
-    memory::{Checked, Memory, Read, about},
+    events::notices,
+    in_force::{self, InForce},
+    memory::{Checked, Memory, Read, Reported, about},
     observe::Outcome,
     report::{self, Subject},
     status::{EntryPointFacts, PodFacts, Problem, StatusInputs, WorkloadView, derive, trunk_figures},
     stores::{Guarded, TrunkKey, is_of},
 };
 use crate::fleet::{
-    decide::{Decision, decide},
+    decide::decide,
     scrape::PodFigures,
     view::{self, Observed},
 };
@@ -84,15 +82,6 @@ impl Surroundings {
     }
 }
 
-/// What was done, for the status and the events.
-#[derive(Default)]
-struct Carried {
-    applied: Applied,
-    acted: Acted,
-    done: Done,
-    serving: u32,
-}
-
 /// Looks at one trunk and does what is to be done. Never fails as such: what could not be done is in the status and in what is returned.
 pub async fn pass(context: &Context, trunk: &Guarded) -> Option<Pass> {
     let metadata = trunk.meta();
@@ -104,48 +93,46 @@ pub async fn pass(context: &Context, trunk: &Guarded) -> Option<Pass> {
     let entry = context.memories.of(&key);
     let mut memory = entry.memory.lock().await;
     let memory = memory.for_trunk(&uid);
-    let pass = match &trunk.0 {
-        Ok(trunk) => whole(context, &key, trunk, memory).await,
-        Err(broken) => malformed(context, &key, broken, memory).await,
-    };
-    Some(pass)
+    Some(look(context, &key, trunk, memory).await)
 }
 
-async fn whole(context: &Context, key: &TrunkKey, trunk: &VoiceTrunk, memory: &mut Memory) -> Pass {
-    let now = context.now();
+async fn look(context: &Context, key: &TrunkKey, guarded: &Guarded, memory: &mut Memory) -> Pass {
+    let (now, metadata) = (context.now(), guarded.meta());
     let surroundings = Surroundings::of(context, key, memory);
     let figures = ask(context, &surroundings.data_plane_pods).await;
-    let problems = check(trunk, memory).to_vec();
-    let referenced = if problems.is_empty() {
-        look_up(context, key, trunk, memory).await
-    } else {
-        (None, Some(Problem::InvalidSpec(problems)))
+    let (in_force, mut problem) = spec_in_force(context, key, guarded, surroundings.data_plane.is_some(), memory).await;
+    // What the status is about: with nothing in force, what the trunk asks for in vain.
+    let trunk = match (&in_force, &guarded.0) {
+        (Some(in_force), _) => Cow::Borrowed(&*in_force.trunk),
+        (None, Ok(trunk)) => Cow::Borrowed(trunk),
+        (None, Err(_)) => Cow::Owned(VoiceTrunk { metadata: metadata.clone(), ..VoiceTrunk::default() }),
     };
-    let observed = Observed {
-        now,
-        spec: &trunk.spec,
-        deployment: surroundings.data_plane.as_deref(),
-        leaving_nodes: &context.stores.nodes.leaving(),
-        figures: &figures,
+    let load_balancer = load_balancer(context, key, &trunk, memory).await;
+    let mut carried = Carried {
+        serving: WorkloadView::of(&surroundings.data_plane.clone().unwrap_or_default()).desired,
+        ..Carried::default()
     };
-    let load_balancer = load_balancer(context, key, trunk, memory).await;
-    let address = load_balancer.as_ref().and_then(address_of);
-    let (mut carried, mut problem) = (Carried::default(), referenced.1);
-    carried.serving = WorkloadView::of(&surroundings.data_plane.clone().unwrap_or_default()).desired;
-    if let Some(referenced) = &referenced.0 {
+    if let Some(in_force) = &in_force {
+        let observed = Observed {
+            now,
+            spec: &trunk.spec,
+            deployment: surroundings.data_plane.as_deref(),
+            leaving_nodes: &context.stores.nodes.leaving(),
+            figures: &figures,
+        };
         let view = observed.fleet(surroundings.data_plane_pods.iter().map(Arc::as_ref));
         let decision = decide(&view, &mut memory.fleet);
-        let inputs = Inputs {
-            trunk,
-            referenced: referenced.as_ref(),
-            release: &context.release,
-            data_plane_replicas: decision.replicas,
-            data_plane_serving: decision.serving,
-            crowded: decision.crowded,
-            pod_monitors: context.stores.owned.contains_key(&Kind::PodMonitor),
-            load_balancer_address: address,
+        let site = Site {
+            context,
+            key,
+            in_force,
+            load_balancer_address: load_balancer.as_ref().and_then(address_of),
+            data_plane: surroundings.data_plane.as_deref(),
+            fleet: fleet(context, key, &surroundings.data_plane_pods),
+            now,
+            memory,
         };
-        carried = carry_out(context, key, &inputs, &surroundings, &decision, now, memory).await;
+        carried = carry_out(site, &decision).await;
         carried.done.overdue = decision
             .mark
             .iter()
@@ -155,11 +142,10 @@ async fn whole(context: &Context, key: &TrunkKey, trunk: &VoiceTrunk, memory: &m
             .collect();
         problem = problem.or(carried.applied.problem.take()).or(carried.acted.problem.take());
     }
-    if let Switch::Managed(free_switch) = trunk.spec.switch() {
+    if let (Switch::Managed(free_switch), true) = (trunk.spec.switch(), in_force.is_some() || guarded.0.is_ok()) {
         let calls = calls(&surroundings.data_plane_pods, &figures);
         if let Some(mark) = memory.guard.look(free_switch.node_removal(), calls, now) {
-            let all = &surroundings.free_switch_pods;
-            let pods = Fleet { client: &context.client, trunk: key, all, pods: &*context.pods };
+            let pods = fleet(context, key, &surroundings.free_switch_pods);
             let said = pods.say(mark, &mut memory.written).await;
             problem = problem.or_else(|| said.problem.clone());
             carried.acted.extend(said);
@@ -168,12 +154,10 @@ async fn whole(context: &Context, key: &TrunkKey, trunk: &VoiceTrunk, memory: &m
     let facts = |pods: &[Arc<Pod>]| facts(pods, &figures);
     let data_plane_facts = facts(&surroundings.data_plane_pods);
     let first_node = surroundings.free_switch_pods.iter().find_map(|pod| pod.status.as_ref()?.host_ip.clone());
-    let standing =
-        report::standing(trunk.metadata.resource_version.as_deref(), trunk.status.as_ref(), memory.reported.as_ref())
-            .cloned();
+    let standing = standing(context, key, guarded, memory).await;
     let data_plane = surroundings.data_plane.as_deref().map(WorkloadView::of);
-    let status = derive(&StatusInputs {
-        trunk,
+    let mut status = derive(&StatusInputs {
+        trunk: &trunk,
         previous: standing.as_ref(),
         now,
         outcome: problem.as_ref().map_or(Ok(()), Err),
@@ -187,14 +171,52 @@ async fn whole(context: &Context, key: &TrunkKey, trunk: &VoiceTrunk, memory: &m
             first_node_address: first_node.as_deref(),
         },
     });
+    if in_force.is_none() && guarded.0.is_err() {
+        // Where callers come in is not known from a spec that can't be read: it stays what it was.
+        status.entry_point = standing.as_ref().and_then(|standing| standing.entry_point.clone());
+    }
     context.observe.fleet(key, &trunk_figures(&data_plane_facts, data_plane.as_ref()));
     count(context, &carried);
     let told = notices(standing.as_ref(), &status, &carried.done);
-    let reported = tell(context, key, &trunk.metadata, standing.as_ref(), status, memory).await;
+    let unread = guarded.0.is_err().then(|| status.clone());
+    let reported = tell(context, key, metadata, standing.as_ref(), status, memory).await;
+    if let (Ok(false), None, Some(status)) = (&reported, &memory.reported, unread) {
+        // Read from the API server; what stands there is not read again.
+        memory.reported = Some(Reported { before: None, status, at: Instant::now() });
+    }
     context.publisher.publish(&trunk.object_ref(&()), told).await;
     let wrote = carried.applied.wrote() || carried.acted.wrote();
     let waiting = carried.applied.waiting || carried.acted.waiting;
     finish(context, key, problem, reported, wrote, waiting, carried.applied.retry_after)
+}
+
+/// By which spec the trunk is run, and why that is not its own, or not with all that it refers to.
+async fn spec_in_force<'t>(
+    context: &Context,
+    key: &TrunkKey,
+    guarded: &'t Guarded,
+    exists: bool,
+    memory: &mut Memory,
+) -> (Option<InForce<'t>>, Option<Problem>) {
+    let problems = match &guarded.0 {
+        Ok(trunk) => check(trunk, memory).to_vec(),
+        Err(broken) => vec![validate::Problem {
+            path: "spec".to_owned(),
+            message: format!("it does not parse: {}", broken.error),
+        }],
+    };
+    let problem = match &guarded.0 {
+        Ok(trunk) if problems.is_empty() => match look_up(context, key, trunk, memory).await {
+            (Some(referenced), problem) => return (Some(in_force::own(trunk, referenced, memory)), problem),
+            (None, problem) => problem,
+        },
+        _ => Some(Problem::InvalidSpec(problems)),
+    };
+    (in_force::last(context, key, guarded.meta(), exists, memory).await, problem)
+}
+
+fn fleet<'a>(context: &'a Context, key: &'a TrunkKey, all: &'a [Arc<Pod>]) -> Fleet<'a> {
+    Fleet { client: &context.client, trunk: key, all, pods: &*context.pods }
 }
 
 /// Asks the pods, and counts those that did not answer.
@@ -300,52 +322,6 @@ async fn look_up(
     (usable, read.problem.clone())
 }
 
-/// The one step that changes the cluster.
-async fn carry_out(
-    context: &Context,
-    key: &TrunkKey,
-    inputs: &Inputs<'_>,
-    surroundings: &Surroundings,
-    decision: &Decision,
-    now: Timestamp,
-    memory: &mut Memory,
-) -> Carried {
-    let fleet = Fleet { client: &context.client, trunk: key, all: &surroundings.data_plane_pods, pods: &*context.pods };
-    // By name each, so that nothing that is decided is left undone.
-    let Decision { replicas: _, serving: _, crowded: _, drain, mark, unmark, delete } = decision;
-    let mut acted = fleet.unmark(unmark, &mut memory.written).await;
-    acted.extend(fleet.mark(mark, &mut memory.written).await);
-    let token = &inputs.referenced.admin_token;
-    let target = Target { client: &context.client, stores: &context.stores, trunk: key, uid: &memory.uid, key: token };
-    let referenced = memory.referenced.as_ref().and_then(|read| read.referenced.as_ref());
-    let from = BuiltFrom::of(inputs, referenced.expect("the inputs were made from it"));
-    let applied = if apply::is_as_seen(target, &from, &mut memory.seen) {
-        Applied::default()
-    } else {
-        match build::build(inputs) {
-            Ok(objects) => apply::apply(target, from, objects.manifests(), &mut memory.seen).await,
-            Err(error) => {
-                Applied { problem: Some(Problem::Build { message: error.to_string() }), ..Applied::default() }
-            }
-        }
-    };
-    let name = names::data_plane(&key.name);
-    let mut done = Done::default();
-    if let Some(&(generation, replicas)) = applied.deployments.get(&name) {
-        memory.data_plane = Some((generation, replicas));
-        let before = surroundings.data_plane.as_deref().map(|deployment| WorkloadView::of(deployment).desired);
-        done.replicas = before.filter(|before| *before != replicas).map(|before| (before, replicas));
-        done.created = applied.created.contains(&(Kind::Deployment, name));
-        if let Some((before, after)) = done.replicas {
-            info!(trunk = %key, before, after, serving = decision.serving, "the data plane's replicas were changed");
-        }
-    }
-    acted.extend(fleet.drain(drain, now, token, &mut memory.written).await);
-    acted.extend(fleet.delete(delete).await);
-    done.began.clone_from(&acted.began);
-    Carried { applied, acted, done, serving: decision.serving }
-}
-
 /// What became of the trunk's Service of type LoadBalancer, where it has one. Read again when the Service has changed.
 async fn load_balancer(
     context: &Context,
@@ -387,48 +363,30 @@ fn address_of(status: &LoadBalancerStatus) -> Option<&str> {
     if set(&way.ip) { way.ip.as_deref() } else { way.hostname.as_deref() }
 }
 
-/// A trunk whose spec doesn't parse: what is wrong is written to its status; what was made for it before stays as it is.
-async fn malformed(context: &Context, key: &TrunkKey, broken: &InvalidObject, memory: &mut Memory) -> Pass {
-    let metadata = &broken.metadata;
-    let mut standing = memory.reported.as_ref().map(|reported| reported.status.clone());
-    if standing.is_none() {
+/// The status as it stands.
+async fn standing(
+    context: &Context,
+    key: &TrunkKey,
+    guarded: &Guarded,
+    memory: &Memory,
+) -> Option<VoiceTrunkStatus> {
+    let reported = memory.reported.as_ref();
+    match &guarded.0 {
+        Ok(trunk) => {
+            report::standing(trunk.metadata.resource_version.as_deref(), trunk.status.as_ref(), reported).cloned()
+        }
         // The watch does not bring the status of what doesn't parse.
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(context.client.clone(), &key.namespace, &ApiResource::erase::<VoiceTrunk>(&()));
-        let read = api.get_opt(&key.name).await.ok().flatten();
-        let status = read.and_then(|object| object.data.get("status").cloned());
-        standing = status.and_then(|status| serde_json::from_value(status).ok());
+        Err(_) => match reported {
+            Some(reported) => Some(reported.status.clone()),
+            None => {
+                let resource = ApiResource::erase::<VoiceTrunk>(&());
+                let api: Api<DynamicObject> =
+                    Api::namespaced_with(context.client.clone(), &key.namespace, &resource);
+                let read = api.get_opt(&key.name).await.ok().flatten();
+                read.and_then(|object| serde_json::from_value(object.data.get("status")?.clone()).ok())
+            }
+        },
     }
-    let surroundings = Surroundings::of(context, key, memory);
-    let figures = ask(context, &surroundings.data_plane_pods).await;
-    let problem = Problem::InvalidSpec(vec![validate::Problem {
-        path: "spec".to_owned(),
-        message: format!("it does not parse: {}", broken.error),
-    }]);
-    let trunk = VoiceTrunk { metadata: metadata.clone(), spec: VoiceTrunkSpec::default(), status: None };
-    let facts = |pods: &[Arc<Pod>]| facts(pods, &figures);
-    let data_plane = surroundings.data_plane.as_deref().map(WorkloadView::of);
-    let mut status = derive(&StatusInputs {
-        trunk: &trunk,
-        previous: standing.as_ref(),
-        now: context.now(),
-        outcome: Err(&problem),
-        free_switch: surroundings.free_switch.as_deref().map(WorkloadView::of).as_ref(),
-        data_plane: data_plane.as_ref(),
-        free_switch_pods: &facts(&surroundings.free_switch_pods),
-        data_plane_pods: &facts(&surroundings.data_plane_pods),
-        serving: data_plane.as_ref().map_or(0, |view| view.desired),
-        entry_point: EntryPointFacts::default(),
-    });
-    // Where callers come in is not known from a spec that can't be read: it stays what it was.
-    status.entry_point = standing.as_ref().and_then(|standing| standing.entry_point.clone());
-    let told = notices(standing.as_ref(), &status, &Done::default());
-    let reported = tell(context, key, metadata, standing.as_ref(), status.clone(), memory).await;
-    if let (Ok(false), None) = (&reported, &memory.reported) {
-        memory.reported = Some(super::memory::Reported { before: None, status, at: Instant::now() });
-    }
-    context.publisher.publish(&trunk.object_ref(&()), told).await;
-    finish(context, key, Some(problem), reported, false, false, None)
 }
 
 async fn tell(

@@ -143,7 +143,8 @@ pub fn strip_deployment(deployment: &Deployment) -> Arc<Deployment> {
 /// else, and a container's spec alone is several kilobytes, be it ever so empty.
 pub fn strip_pod(pod: &Pod) -> Arc<Pod> {
     const LABELS: [&str; 2] = [labels::COMPONENT, labels::DRAINED];
-    const ANNOTATIONS: [&str; 3] = [labels::CONFIGURATION_HASH, labels::DRAINING_SINCE, labels::POD_DELETION_COST];
+    const ANNOTATIONS: [&str; 4] =
+        [labels::CONFIGURATION_HASH, labels::RESTARTED_AT, labels::DRAINING_SINCE, labels::POD_DELETION_COST];
     let kept = |all: &Option<BTreeMap<String, String>>, read: &[&str]| {
         let all = all.iter().flatten().filter(|(key, _)| read.contains(&key.as_str()));
         Some(all.map(|(key, value)| (key.clone(), value.clone())).collect())

@@ -3,6 +3,7 @@
 //! | to find | look in |
 //! |---|---|
 //! | the decision, and the order in which a pod goes | [`decide`] |
+//! | the order in which a decision is carried out | [`execute`] |
 //! | how many pods the calls ask for | [`wish`] |
 //! | why a number that jitters moves no pod | [`stabilize`] |
 //! | pods on nodes that are going away | [`leaving`] |
@@ -14,6 +15,7 @@
 
 pub mod decide;
 pub mod eviction;
+pub mod execute;
 pub mod leaving;
 pub mod removal;
 pub mod scrape;

@@ -91,7 +91,7 @@ impl Observed<'_> {
             standing: standing(pod),
             terminating,
             node_leaving: node.is_some_and(|node| self.leaving_nodes.contains(node)),
-            current_revision: annotation(labels::CONFIGURATION_HASH) == self.template_hash(),
+            current_revision: labels::OF_TEMPLATES.iter().all(|key| annotation(key) == self.template_annotation(key)),
             draining_since: annotation(labels::DRAINING_SINCE).map(|time| time.parse().unwrap_or(self.now)),
             marked: is_marked(pod),
             figures: self.figures.get(&name).copied(),
@@ -99,10 +99,10 @@ impl Observed<'_> {
         })
     }
 
-    /// The configuration that the Deployment gives new pods.
-    fn template_hash(&self) -> Option<&str> {
+    /// An annotation that the Deployment gives new pods.
+    fn template_annotation(&self, key: &str) -> Option<&str> {
         let template = &self.deployment?.spec.as_ref()?.template;
-        annotation(template.metadata.as_ref()?, labels::CONFIGURATION_HASH)
+        annotation(template.metadata.as_ref()?, key)
     }
 }
 

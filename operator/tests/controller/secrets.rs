@@ -49,6 +49,58 @@ async fn a_secret_that_vanishes_stops_nothing_that_runs() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_gone_when_the_operator_starts_stops_no_drain_and_no_scaling() {
+    let mut world = World::start();
+    world.secret("carrier", "password", "hush");
+    let mut spec = with_carrier();
+    spec["scaling"] = json!({ "mode": "Operator", "bufferSessions": 10 });
+    world.apply("main", spec);
+    world.until_ready("main").await;
+    world.stop_operator().await;
+    assert!(world.api.delete("", "secrets", NAMESPACE, "carrier"));
+    world.start_operator();
+    world.until("what is missing is told", |world| world.is_because("main", "Degraded", "MissingSecret")).await;
+    let config = |world: &World| world.get("", "secrets", "main-freeswitch-config").map(|secret| secret["data"].clone());
+    let configured = config(&world);
+    for (_, address) in world.pods("main") {
+        world.fleet.calls(address, 90);
+    }
+    world.until("the data plane grows all the same", |world| world.replicas("main") == Some(3)).await;
+    let least_ready = |world: &World| {
+        world.get("policy", "poddisruptionbudgets", "main-dataplane")?["spec"]["minAvailable"].as_u64()
+    };
+    world.until("the budget follows", |world| least_ready(world) == Some(2)).await;
+    assert!(world.api.change("", "nodes", "", "node-1", &json!({ "spec": { "unschedulable": true } })));
+    world.until("its pods are drained all the same", |world| !world.fleet.drains().is_empty()).await;
+    assert!(!world.fleet.drains()[0].token.is_empty(), "by the token that the pods have");
+    assert_eq!(config(&world), configured, "nothing is built from what is not known");
+    world.until_settled().await;
+    world.api.forget_asked();
+    world.passes(10).await;
+    assert_eq!(world.api.writes(), []);
+    world.secret("carrier", "password", "hush");
+    world.until("it heals", |world| world.is("main", "Degraded", "False")).await;
+}
+
+#[tokio::test]
+async fn a_change_that_names_a_missing_secret_waits_and_the_last_spec_runs_on() {
+    let world = World::start();
+    world.apply("main", json!({ "scaling": { "bufferSessions": 10 } }));
+    world.until_ready("main").await;
+    let mut spec = with_carrier();
+    spec["scaling"] = json!({ "maxReplicas": 2 });
+    world.apply("main", spec);
+    world.until("what is missing is told", |world| world.is_because("main", "Degraded", "MissingSecret")).await;
+    for (_, address) in world.pods("main") {
+        world.fleet.calls(address, 90);
+    }
+    world.until("the data plane grows all the same", |world| world.replicas("main") == Some(3)).await;
+    world.secret("carrier", "password", "hush");
+    world.until("it heals", |world| world.is("main", "Degraded", "False")).await;
+    world.until("the new spec is in force", |world| world.told().contains(&"DrainBegan".to_owned())).await;
+}
+
+#[tokio::test]
 async fn another_password_reaches_freeswitch() {
     let world = World::start();
     world.secret("carrier", "password", "first");

@@ -32,7 +32,7 @@ pub(super) fn deployment(context: &Context<'_>) -> Result<Deployment, BuildError
     let Environment { variables, files } = environment::data_plane(context)?;
     let container = Container { env: Some(variables), ..container(context) };
     Ok(Deployment {
-        metadata: context.metadata(Component::DataPlane, names::data_plane(context.name)),
+        metadata: metadata(context),
         spec: Some(DeploymentSpec {
             replicas: Some(i32::try_from(context.inputs.data_plane_replicas).unwrap_or(i32::MAX)),
             selector: context.selector(Component::DataPlane),
@@ -45,24 +45,32 @@ pub(super) fn deployment(context: &Context<'_>) -> Result<Deployment, BuildError
                 }),
             }),
             revision_history_limit: Some(3),
-            template: PodTemplateSpec {
-                metadata: Some(template_metadata(context)),
-                spec: Some(pod_spec(context, container, files)),
-            },
+            template: template(context, pod_spec(context, container, files)),
             ..DeploymentSpec::default()
         }),
         status: None,
     })
 }
 
+/// With the spec, for the time when the trunk has one that can't be carried out.
+fn metadata(context: &Context<'_>) -> ObjectMeta {
+    let spec = serde_json::to_string(context.spec).expect("a spec that came as JSON is JSON");
+    let annotations = BTreeMap::from([(labels::LAST_SPEC.to_owned(), spec)]);
+    context.annotated(Component::DataPlane, names::data_plane(context.name), &annotations)
+}
+
 /// Without the release's version: a new operator that changes nothing about the pods must not roll them.
-fn template_metadata(context: &Context<'_>) -> ObjectMeta {
-    // The settings are in the template themselves; only what is in the Secrets is not.
-    let hash = hash::of(&[&context.inputs.referenced.data_plane_fingerprint]);
-    ObjectMeta {
-        labels: Some(labels::selector(context.name, Component::DataPlane)),
-        annotations: Some(BTreeMap::from([(labels::CONFIGURATION_HASH.to_owned(), hash)])),
-        ..ObjectMeta::default()
+fn template(context: &Context<'_>, spec: PodSpec) -> PodTemplateSpec {
+    // The settings are in the spec; what is in the Secrets is not.
+    let written = serde_json::to_string(&spec).expect("the types of the Kubernetes API are made for JSON");
+    let hash = hash::of(&[&context.inputs.referenced.data_plane_fingerprint, &written]);
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels::selector(context.name, Component::DataPlane)),
+            annotations: Some(BTreeMap::from([(labels::CONFIGURATION_HASH.to_owned(), hash)])),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(spec),
     }
 }
 

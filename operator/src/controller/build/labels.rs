@@ -26,10 +26,17 @@ pub const DRAINING_SINCE: &str = "sofia-phone.io/draining-since";
 pub const DRAINED: &str = "sofia-phone.io/drained";
 /// Kubernetes' own: pods with a lower value go first. Written on drained pods only.
 pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
-/// On the pod templates: a hash of what the pods are configured with, so that a change rolls them.
+/// On the pod templates: a hash of the pods' spec and of what is in the Secrets that it names, so that a change of those rolls them too.
 pub const CONFIGURATION_HASH: &str = "sofia-phone.io/configuration-hash";
+/// kubectl's own, on pod templates: when `kubectl rollout restart` was asked for.
+pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+/// What tells one revision of a pod template from the next: pods have the same as the template that they were made from.
+pub const OF_TEMPLATES: [&str; 2] = [CONFIGURATION_HASH, RESTARTED_AT];
 /// On every object: a hash of what was applied, by which the operator sees that nothing changed.
 pub const APPLIED_HASH: &str = "sofia-phone.io/applied-hash";
+/// On the data plane's Deployment: the spec that it was built from, as JSON. It stays in force while the trunk has one that can't be carried
+/// out, also for an operator that has just started.
+pub const LAST_SPEC: &str = "sofia-phone.io/last-spec";
 
 /// On a namespace, with the value `true`: its pods may read the data-plane pods' metrics where network policies are made.
 pub const METRICS_ACCESS: &str = "sofia-phone.io/metrics";

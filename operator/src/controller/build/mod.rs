@@ -143,6 +143,16 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Objects, BuildError> {
     Ok(objects)
 }
 
+/// Of a VoiceTrunk's objects those that follow the number of its pods and have nothing in them of what it refers to. The Deployment, whose
+/// replicas do too, is not among them.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_followers(inputs: &Inputs<'_>) -> Result<Objects, BuildError> {
+    let context = Context::of(inputs)?;
+    Ok(Objects { pod_disruption_budgets: vec![budget::data_plane(&context)], ..Objects::default() })
+}
+
 fn data_plane_objects(context: &Context<'_>) -> Result<Objects, BuildError> {
     let Inputs { release, pod_monitors, .. } = *context.inputs;
     let mode = context.spec.scaling.mode;

@@ -1,5 +1,6 @@
 //! One trunk of the model, with its operator: what the operator would see is put into a view, and what it decides is done.
 
+use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use rand::{Rng, RngExt as _};
 
@@ -7,6 +8,7 @@ use super::calls::{Lengths, poisson};
 use super::cluster::{Cluster, ModelPod, time_of};
 use crate::fleet::decide::{Decision, FleetView, Memory, PodView, Standing, Wish, decide};
 use crate::fleet::eviction::least_ready;
+use crate::fleet::execute::{Hands, Size, execute};
 use crate::fleet::scrape::PodFigures;
 
 /// What a trunk asks for.
@@ -54,7 +56,7 @@ pub struct Trunk {
 
 impl Trunk {
     /// One step: `calls` are expected to arrive. Gives what the operator saw, and what it decided.
-    pub fn step(&mut self, now: usize, calls: f64, random: &mut impl Rng) -> (FleetView, Decision) {
+    pub fn step(&mut self, now: usize, calls: f64, random: &mut (impl Rng + Send)) -> (FleetView, Decision) {
         let lengths: Vec<usize> = (0..poisson(calls, random)).map(|_| self.lengths.draw(random)).collect();
         self.cluster.step(now, lengths, random);
         if self.chance.eviction > 0.0 && random.random_bool(self.chance.eviction) {
@@ -65,7 +67,14 @@ impl Trunk {
         }
         let view = self.view(now, random);
         let decision = decide(&view, &mut self.memory);
-        self.act(&decision, now, random);
+        let mut hands = ModelHands {
+            cluster: &mut self.cluster,
+            max_evicted_percent: self.plan.max_evicted_percent,
+            failure: self.chance.failed_action,
+            now,
+            random,
+        };
+        execute(&decision, &mut hands).now_or_never().expect("nothing in the model waits");
         (view, decision)
     }
 
@@ -109,30 +118,62 @@ impl Trunk {
             figures: (running && !silent).then_some(figures),
         }
     }
+}
 
-    fn act(&mut self, decision: &Decision, now: usize, random: &mut impl Rng) {
-        let Decision { replicas, serving, drain, mark, unmark, delete, crowded } = decision;
-        let failure = self.chance.failed_action;
+/// The operator's hands in the model: what they do may fail.
+struct ModelHands<'a, R> {
+    cluster: &'a mut Cluster,
+    max_evicted_percent: u32,
+    failure: f64,
+    now: usize,
+    random: &'a mut R,
+}
+
+impl<R: Rng> ModelHands<'_, R> {
+    fn each(&mut self, names: &[String], act: impl Fn(&mut ModelPod, &mut dyn FnMut() -> bool)) {
+        let (failure, random) = (self.failure, &mut *self.random);
         let mut done = || failure == 0.0 || !random.random_bool(failure);
         for pod in &mut self.cluster.pods {
-            let listed = |names: &[String]| !names.is_empty() && names.binary_search(&name(pod)).is_ok();
-            let (drain, mark, unmark, delete) = (listed(drain), listed(mark), listed(unmark), listed(delete));
-            if drain && done() {
-                pod.draining_since.get_or_insert(time_of(now));
-                if pod.runs(now) && done() {
-                    pod.drains.get_or_insert(now);
-                }
-            }
-            pod.marked = (pod.marked || mark && done()) && !(unmark && done());
-            if delete && done() {
-                pod.terminating.get_or_insert(now);
+            if !names.is_empty() && names.binary_search(&name(pod)).is_ok() && done() {
+                act(pod, &mut done);
             }
         }
-        if done() {
-            self.cluster.replicas = *replicas;
-            self.cluster.least_ready = least_ready(*serving, self.plan.max_evicted_percent);
-            self.cluster.holds_unready = *crowded || self.plan.max_evicted_percent == 0;
+    }
+}
+
+impl<R: Rng + Send> Hands for ModelHands<'_, R> {
+    async fn unmark(&mut self, pods: &[String]) {
+        self.each(pods, |pod, _| pod.marked = false);
+    }
+
+    async fn mark(&mut self, pods: &[String]) {
+        self.each(pods, |pod, _| pod.marked = true);
+    }
+
+    async fn resize(&mut self, size: Size) {
+        if self.failure == 0.0 || !self.random.random_bool(self.failure) {
+            self.cluster.replicas = size.replicas;
+            self.cluster.least_ready = least_ready(size.serving, self.max_evicted_percent);
+            self.cluster.holds_unready = size.crowded || self.max_evicted_percent == 0;
         }
+    }
+
+    async fn drain(&mut self, pods: &[String]) {
+        let now = self.now;
+        self.each(pods, |pod, done| {
+            pod.draining_since.get_or_insert(time_of(now));
+            // What is noted and what the pod knows are two requests.
+            if pod.runs(now) && done() {
+                pod.drains.get_or_insert(now);
+            }
+        });
+    }
+
+    async fn delete(&mut self, pods: &[String]) {
+        let now = self.now;
+        self.each(pods, |pod, _| {
+            pod.terminating.get_or_insert(now);
+        });
     }
 }
 

@@ -147,6 +147,10 @@ fn the_marks_of_a_drain_are_read() {
 fn a_pod_of_another_configuration_is_of_an_older_revision() {
     let other = json!({ "metadata": { "annotations": { "sofia-phone.io/configuration-hash": "old" } } });
     assert!(!seen(other).current_revision);
+    let restarted = json!({ "spec": { "template": { "metadata": { "annotations": {
+        "kubectl.kubernetes.io/restartedAt": "2026-11-22T15:30:00Z" } } } } });
+    let view = observe(json!({}), Some(&deployment(restarted)), &[pod(json!({}))]);
+    assert!(!view.pods[0].current_revision, "made before somebody had the pods restarted");
     assert!(seen(json!({ "spec": { "nodeName": "node-2" } })).node_leaving);
 }
 

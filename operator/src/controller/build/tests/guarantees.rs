@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
+use sofia_crds::VoiceTrunkSpec;
 
 use super::{BuildError, Component, Fixture, Kind, SECRETS};
+use crate::controller::build::labels::{CONFIGURATION_HASH, LAST_SPEC};
 
 const COMPONENTS: [Component; 2] = [Component::FreeSwitch, Component::DataPlane];
 
@@ -119,6 +121,38 @@ fn pods_are_replaced_when_what_they_run_with_changes_and_only_then() {
     assert_eq!(changed(|fixture| fixture.replicas = 7), neither);
     assert_eq!(changed(|fixture| fixture.trunk.spec.scaling.max_replicas = 70), neither);
     assert_eq!(changed(|fixture| fixture.release.network_policies = false), neither);
+}
+
+#[test]
+fn the_revision_of_a_data_plane_pod_is_told_by_its_annotation() {
+    let hash = |fixture: &Fixture| {
+        let metadata = fixture.template(Component::DataPlane).metadata.expect("pods have metadata");
+        metadata.annotations.expect("annotations")[CONFIGURATION_HASH].clone()
+    };
+    let before = Fixture::example("full.yaml");
+    let changes: [fn(&mut Fixture); 4] = [
+        |fixture| fixture.trunk.spec.data_plane.image = Some("other".to_owned()),
+        |fixture| fixture.trunk.spec.conversation.greeting = None,
+        |fixture| fixture.trunk.spec.drain.deadline_seconds = 77,
+        |fixture| fixture.referenced.data_plane_fingerprint = "other".to_owned(),
+    ];
+    for change in changes {
+        let mut after = before.clone();
+        change(&mut after);
+        assert_ne!(hash(&before), hash(&after));
+    }
+    let mut more = before.clone();
+    more.replicas = 7;
+    assert_eq!(hash(&before), hash(&more));
+}
+
+#[test]
+fn the_spec_that_was_carried_out_stands_on_the_data_planes_deployment() {
+    for fixture in Fixture::examples() {
+        let annotations = fixture.deployment(Component::DataPlane).metadata.annotations.expect("annotations");
+        let spec: VoiceTrunkSpec = serde_json::from_str(&annotations[LAST_SPEC]).expect("a spec");
+        assert_eq!(spec, fixture.trunk.spec);
+    }
 }
 
 #[test]

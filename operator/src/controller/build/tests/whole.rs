@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Fixture, Kind, Manifest};
-use crate::controller::build::labels::CONFIGURATION_HASH;
+use crate::controller::build::labels::{CONFIGURATION_HASH, LAST_SPEC};
 
 /// In place of what [`crate::freeswitch`] renders, which has snapshots of its own: base64 of `rendered elsewhere`.
 const RENDERED: &str = "cmVuZGVyZWQgZWxzZXdoZXJl";
@@ -19,6 +19,9 @@ fn yaml(manifests: Vec<Manifest>) -> String {
         }
         if kind == Kind::Deployment {
             value["spec"]["template"]["metadata"]["annotations"][CONFIGURATION_HASH] = Value::from("hash");
+            if let Some(spec) = value["metadata"]["annotations"].get_mut(LAST_SPEC) {
+                *spec = Value::from("the spec");
+            }
         }
         serde_saphyr::to_string(&value).expect("JSON is YAML")
     });
