@@ -4,8 +4,12 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{cases::cases, refusals};
-use serde_json::Value;
+use common::{
+    cases::{cases, trunk},
+    refusals,
+};
+use serde_json::{Value, json};
+use sofia_crds::validate::pattern::stands_alone;
 
 #[test]
 fn rules_take_what_they_should() {
@@ -42,4 +46,20 @@ fn no_rule_is_without_a_case() {
         }
     }
     assert!(untested.is_empty(), "{untested:#?}");
+}
+
+#[test]
+fn a_number_that_means_something_else_to_freeswitch_is_refused_at_once() {
+    let refused = |number: &str| !refusals(&trunk(json!({ "numbers": [number] })), None).is_empty();
+    let taken = ["15550100", r"\+4930\d+", r"\d{3}", "(1|2)3", "[0-9*#]{2,5}", r"\*99\#", "(?i)sales", "x(y(z))"];
+    for number in taken.into_iter().chain([r"[\]\-]1", "a.b", "1|2", "((?i)a)", "(([1-9])2)"]) {
+        assert!(stands_alone(number) && !refused(number), "{number}");
+    }
+    let open = ["", "a)|(b", "(a", "a)", "[a", "a]", r"a\", r"a\\", "[[a]", "[]a]", "[1[2]"];
+    let other = ["(?R)", "(?x)1#", "(?P", "(?:1)", "((?:1))", "(*ACCEPT)", r"\Qa", r"\K1", r"(1)\1", r"\x31", r"\A1", r"\pN"];
+    let foreign = ["$", "^1", "${x}", "a b", "1\n", "é", "a'b", "<", "&", "\""];
+    for number in open.into_iter().chain(other).chain(foreign) {
+        assert!(!stands_alone(number) || number.contains(['(', ')']), "{number}");
+        assert!(refused(number), "{number}");
+    }
 }

@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::text;
+
 /// How the agent speaks and listens. Of the texts, one that is left out is the built-in one, in English, and an empty one
 /// is not said.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,12 +30,14 @@ pub struct Conversation {
     /// What the agent says first. Empty: it waits for the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000))]
+    #[x_kube(validation = text::at_most_bytes(1000), validation = text::not_none())]
     pub greeting: Option<String>,
 
     /// Instructions for the language model: who it is, what it knows, how it shall speak. Left out: a friendly
     /// assistant. Empty: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16384))]
+    #[x_kube(validation = text::at_most_bytes(16_384), validation = text::not_none())]
     pub prompt: Option<String>,
 
     /// Language of the conversation, as a tag such as en or pt-BR. Translate the texts too.
@@ -43,11 +47,13 @@ pub struct Conversation {
     /// What the agent says before it hangs up by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000))]
+    #[x_kube(validation = text::at_most_bytes(1000), validation = text::not_none())]
     pub goodbye: Option<String>,
 
     /// What the agent says before a transfer that the model did not announce.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000))]
+    #[x_kube(validation = text::at_most_bytes(1000), validation = text::not_none())]
     pub transfer_phrase: Option<String>,
 
     /// To what kinds of destinations the model may transfer callers; it is offered no other.
@@ -56,6 +62,7 @@ pub struct Conversation {
     /// What the agent says when its pod takes over a call that another pod lost. Left out: it just goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000))]
+    #[x_kube(validation = text::at_most_bytes(1000), validation = text::not_none())]
     pub takeover_phrase: Option<String>,
     /// What the agent says, instead of that, to a caller whose last words were lost with another pod. Left out: in the language of the
     /// conversation that they were missed, or the silence prompt where that language is not known to it. Empty: nothing.
@@ -231,7 +238,7 @@ pub enum EchoGuard {
 }
 
 /// What happens when the caller says nothing.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default = "Silence::default")]
 pub struct Silence {
     /// What happens when the caller says nothing.
@@ -244,6 +251,7 @@ pub struct Silence {
     /// What the agent says then.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000))]
+    #[x_kube(validation = text::at_most_bytes(1000), validation = text::not_none())]
     pub prompt: Option<String>,
 
     /// How often the caller is asked before the agent hangs up.

@@ -11,6 +11,7 @@ mod open_ai;
 mod pod;
 mod scaling;
 mod sessions;
+mod text;
 
 use std::sync::LazyLock;
 
@@ -36,6 +37,16 @@ pub use scaling::{Scaling, ScalingMode};
 pub use sessions::{Drain, RecordAudio, Records, Sessions};
 
 use crate::{schema::structural, status::VoiceTrunkStatus};
+
+/// What [`crate::validate::pattern::stands_alone`] takes, but for parentheses that don't match, which a rule of `numbers` finds: plain
+/// characters; a backslash before one of those or before d, w, b, s; brackets without a bracket in them; no `(?` but `(?i)`, no `(*`.
+const NUMBER_PATTERN: &str = concat!(
+    r"^([)0-9A-Za-z+*#_.,?|{}-]",
+    r"|\\[dDwWbBsS+*#_.,?|()\[\]{}-]",
+    r"|\[([0-9A-Za-z+*#_.,?|(){}-]|\\[dDwWbBsS+*#_.,?|()\[\]{}-])+\]",
+    r"|\(+(\?i\)|[)0-9A-Za-z+#_.,|{}-]|\\[dDwWbBsS+*#_.,?|()\[\]{}-]",
+    r"|\[([0-9A-Za-z+*#_.,?|(){}-]|\\[dDwWbBsS+*#_.,?|()\[\]{}-])+\]))+$",
+);
 
 /// The telephone line that a VoiceTrunk asks for. Everything has a default: an empty spec runs FreeSWITCH and a fleet that
 /// answers every call with the built-in mock backend.
@@ -122,7 +133,7 @@ pub struct VoiceTrunkSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 100),
-        inner(length(min = 1, max = 128), regex(pattern = r"^[0-9A-Za-z+*#_.,?|()\[\]{}\\-]+$"))
+        inner(length(min = 1, max = 128), regex(pattern = NUMBER_PATTERN))
     )]
     #[x_kube(validation = Rule::new("self.all(number, !''.matches('^(?:' + number + ')$'))").message(
         r"write each number as a regular expression that matches no empty text, such as \+4930\d+; leave numbers out to answer all"

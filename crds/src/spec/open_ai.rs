@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::pod::SecretKeyRef;
+use super::{pod::SecretKeyRef, text};
 
 /// Servers with the OpenAI-compatible routes, one for each stage; all three may be the same.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,7 @@ pub struct Transcription {
     /// Model to ask for.
     #[serde(default = "default_transcription_model")]
     #[schemars(length(min = 1, max = 200))]
+    #[x_kube(validation = text::at_most_bytes(200))]
     pub model: String,
 
     /// Secret with the API key, in the namespace of the VoiceTrunk. Left out: requests carry none.
@@ -94,6 +95,7 @@ pub struct Generation {
     /// Model to ask for.
     #[serde(default = "default_generation_model")]
     #[schemars(length(min = 1, max = 200))]
+    #[x_kube(validation = text::at_most_bytes(200))]
     pub model: String,
 
     /// Secret with the API key, in the namespace of the VoiceTrunk. Left out: requests carry none.
@@ -166,11 +168,13 @@ pub struct Speech {
     /// Model to ask for.
     #[serde(default = "default_speech_model")]
     #[schemars(length(min = 1, max = 200))]
+    #[x_kube(validation = text::at_most_bytes(200))]
     pub model: String,
 
     /// Voice of the agent.
     #[serde(default = "default_voice")]
     #[schemars(length(min = 1, max = 200))]
+    #[x_kube(validation = text::at_most_bytes(200))]
     pub voice: String,
 
     /// Format to ask for.

@@ -29,12 +29,15 @@ pub struct SecretKeyRef {
 /// How Kubernetes writes amounts of CPU and memory.
 const QUANTITY: &str = r"^[0-9]+(\.[0-9]+)?([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$";
 
+/// Values of labels: empty, or a name.
+const LABEL_VALUE: &str = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$";
+
 /// Labels: names to short values.
 pub(super) fn labels_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 32,
-        "additionalProperties": { "type": "string", "maxLength": 63 },
+        "additionalProperties": { "type": "string", "maxLength": 63, "pattern": LABEL_VALUE },
     })
 }
 

@@ -57,7 +57,7 @@ fn open_ai(transcription: &str, generation: &str, speech: &str) -> Value {
 
 /// All of them; a rule may have several.
 pub fn cases() -> Vec<Case> {
-    [trunk_cases(), free_switch_cases(), fleet_cases(), backend_cases()].into_iter().flatten().collect()
+    [trunk_cases(), text_cases(), free_switch_cases(), fleet_cases(), backend_cases()].into_iter().flatten().collect()
 }
 
 fn trunk_cases() -> Vec<Case> {
@@ -149,6 +149,50 @@ fn trunk_cases() -> Vec<Case> {
             vec![json!({ "externalFreeSwitch": { "peers": ["192.0.2.0/24", "192.0.2.0/33"] } })],
         ),
     ]
+}
+
+/// Texts are counted in bytes by the data plane, and the word that stands for nothing there is none of them.
+fn text_cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let texts = [
+        ("spec.conversation.greeting", 1000),
+        ("spec.conversation.goodbye", 1000),
+        ("spec.conversation.transferPhrase", 1000),
+        ("spec.conversation.takeoverPhrase", 1000),
+        ("spec.conversation.silence.prompt", 1000),
+        ("spec.conversation.prompt", 16_384),
+    ];
+    for (path, bytes) in texts {
+        let with = |text: String| at(path, text);
+        let (within, beyond) = ("\u{434}".repeat(bytes / 2), "\u{434}".repeat(bytes / 2 + 1));
+        let wholes = vec![with(within), with("a".repeat(bytes)), with(String::new())];
+        cases.push(on_create(path, "shorten this to at most", wholes, vec![with(beyond)]));
+        let others = ["nonetheless", "None of it."].map(|text| with(text.to_owned())).to_vec();
+        let nones = ["none", " NONE\n"].map(|text| with(text.to_owned())).to_vec();
+        cases.push(on_create(path, "leave this empty to have none", others, nones));
+    }
+    for path in ["transcription.model", "generation.model", "speech.model", "speech.voice"] {
+        let (stage, field) = path.split_once('.').expect("a stage and a field");
+        let with = |name: String| {
+            let mut spec = open_ai("http://a:1/v1", "http://a:1/v1", "http://a:1/v1");
+            spec["backends"]["openAi"][stage][field] = name.into();
+            spec
+        };
+        let path: &'static str = Box::leak(format!("spec.backends.openAi.{path}").into_boxed_str());
+        cases.push(on_create(
+            path,
+            "shorten this to at most 200 bytes",
+            vec![with("\u{434}".repeat(100))],
+            vec![with("\u{434}".repeat(101))],
+        ));
+    }
+    cases
+}
+
+/// A spec with one text in it, at this path.
+fn at(path: &str, text: String) -> Value {
+    let inner = path.split('.').skip(1).collect::<Vec<_>>();
+    inner.into_iter().rev().fold(Value::from(text), |below, name| json!({ name: below }))
 }
 
 fn free_switch_cases() -> Vec<Case> {
