@@ -18,6 +18,7 @@ pub(crate) fn run(core: &Arc<Core>, name: &str, arguments: &str) -> Option<Strin
     Some(match name {
         "fsctl" => fsctl(core, &words),
         "show" => show(core, &words),
+        "sofia" => sofia(core, &words),
         "status" => status(core),
         "version" => format!("FreeSWITCH Version switchsim-{}\n", env!("CARGO_PKG_VERSION")),
         "hupall" => hang_up_all(core, words.first().copied()),
@@ -80,6 +81,37 @@ fn fsctl(core: &Core, words: &[&str]) -> String {
         }
         _ => FSCTL_USAGE.to_owned(),
     }
+}
+
+/// `sofia profile NAME unregister all|GATEWAY` and `sofia status gateway NAME`.
+fn sofia(core: &Core, words: &[&str]) -> String {
+    match words {
+        ["profile", profile, "unregister", gateway] => {
+            let Some(known) = core.config.profile(profile) else { return format!("Invalid Profile [{profile}]\n") };
+            let all = *gateway == "all";
+            let chosen: Vec<_> = known.gateways.iter().filter(|name| all || name == gateway).cloned().collect();
+            if chosen.is_empty() && !all {
+                return "-ERR NO such gateway.!\n".to_owned();
+            }
+            core.unregistered().extend(chosen);
+            OK.to_owned()
+        }
+        ["profile", _, "unregister"] => "-ERR NO gateway name provided!\n".to_owned(),
+        ["status", "gateway", name] => gateway_status(core, name),
+        _ => "-ERR switchsim knows sofia profile NAME unregister all|GATEWAY and sofia status gateway NAME\n".to_owned(),
+    }
+}
+
+fn gateway_status(core: &Core, name: &str) -> String {
+    let of = core.config.profiles().iter().find(|profile| profile.gateways.iter().any(|gateway| gateway == name));
+    let Some(profile) = of else { return "Invalid Gateway!\n".to_owned() };
+    let registers = profile.registering.iter().any(|gateway| gateway == name);
+    let (state, status) = match (registers, core.unregistered().contains(name)) {
+        (_, true) => ("NOREG", "DOWN"),
+        (true, false) => ("REGED", "UP"),
+        (false, false) => ("NOREG", "UP"),
+    };
+    format!("Name    \t{name}\nProfile \t{}\nState   \t{state}\nStatus  \t{status}\n", profile.name)
 }
 
 fn hang_up_all(core: &Core, cause: Option<&str>) -> String {

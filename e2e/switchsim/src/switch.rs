@@ -1,6 +1,6 @@
 //! A running switch: its configuration, its media thread, its channels and ports. Starts calls, never runs one itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -135,6 +135,7 @@ impl SwitchBuilder {
             events: Arc::new(EventSource::new(Uuid::new_v4().to_string())),
             pump: Pump::start()?,
             channels: Mutex::default(),
+            unregistered: Mutex::default(),
             next_id: AtomicU64::new(1),
             next_port: AtomicU16::new(start),
             sessions: AtomicUsize::new(0),
@@ -184,6 +185,8 @@ pub(crate) struct Core {
     pub(crate) events: Arc<EventSource>,
     pub(crate) pump: Pump,
     channels: Mutex<HashMap<String, Registered>>,
+    /// Gateways that gave their registration back.
+    unregistered: Mutex<BTreeSet<String>>,
     next_id: AtomicU64,
     next_port: AtomicU16,
     sessions: AtomicUsize,
@@ -214,6 +217,11 @@ impl Core {
         let config = Config::parse(&read(path)?, &self.source.globals, self.source.local)?;
         *self.dialplan.write().unwrap_or_else(PoisonError::into_inner) = config.dialplan;
         Ok(())
+    }
+
+    /// Gateways that gave their registration back. No registrar is asked by this stand-in: the others count as registered.
+    pub(crate) fn unregistered(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.unregistered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The names of the lists, if a caller from `address` may not come in at profile `edge`.

@@ -456,3 +456,24 @@ async fn an_address_that_cannot_be_had_is_named_at_the_start() {
     let second = Server::start(builder(&own), control).await.err().expect("taken");
     assert!(matches!(&second, ServeError::Bind { .. }) && second.to_string().contains(&own), "{second}");
 }
+
+#[tokio::test]
+async fn a_gateway_gives_its_registration_back_when_told() {
+    let xml = CONFIGURATION.replace(
+        "<profile name=\"edge\">",
+        "<profile name=\"edge\"><gateways>\
+         <gateway name=\"carrier\"><param name=\"username\" value=\"a\"/><param name=\"password\" value=\"b\"/></gateway>\
+         <gateway name=\"peer\"><param name=\"register\" value=\"false\"/></gateway></gateways>",
+    );
+    let switch = SwitchBuilder::from_xml(xml).start().unwrap();
+    let state = |gateway: &str| {
+        let told = switch.api(&format!("sofia status gateway {gateway}"));
+        told.lines().find_map(|line| line.strip_prefix("State   \t").map(str::to_owned))
+    };
+    assert_eq!((state("carrier").as_deref(), state("peer").as_deref()), (Some("REGED"), Some("NOREG")));
+    assert_eq!(switch.api("sofia profile nobody unregister all"), "Invalid Profile [nobody]\n");
+    assert_eq!(switch.api("sofia profile edge unregister other"), "-ERR NO such gateway.!\n");
+    assert_eq!(state("carrier").as_deref(), Some("REGED"));
+    assert_eq!(switch.api("sofia profile edge unregister all"), "+OK\n");
+    assert_eq!(state("carrier").as_deref(), Some("NOREG"));
+}

@@ -40,6 +40,8 @@ use xml::Element;
 
 /// Global variable that has new calls refused while it is `true`: how FreeSWITCH is drained. Calls that are up go on, from pod to pod too.
 pub const DRAINING_VARIABLE: &str = "sofia_phone_draining";
+/// SIP profile at which callers arrive, and that registers with carriers.
+pub const EDGE_PROFILE: &str = "edge";
 /// Port of the event socket on loopback, for fs_cli.
 pub const EVENT_SOCKET_PORT: u16 = 8021;
 /// Context to which pods transfer callers: the data plane's `SOFIA_PHONE_TRANSFER_CONTEXT`.

@@ -67,7 +67,7 @@ fn edge(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
             .param("tls-version", "tlsv1.2")
             .param("tls-cert-dir", RUN_FOLDER);
     }
-    let mut profile = Element::named("profile", EDGE_CONTEXT);
+    let mut profile = Element::named("profile", EDGE_PROFILE);
     if !spec.gateways.is_empty() {
         profile = profile.child(gateways::gateways(config)?);
     }

@@ -43,6 +43,8 @@ pub struct Profile {
     pub dtmf_payload_type: u8,
     /// Names of the gateways of this profile.
     pub gateways: Vec<String>,
+    /// Those of them that register.
+    pub registering: Vec<String>,
 }
 
 /// Reads a `<profile>`.
@@ -80,6 +82,7 @@ pub(super) fn read(node: Node<'_, '_>, modules: &[&str]) -> Result<Profile, Conf
             known.filter(|codec| codec.module().is_none_or(has)).collect()
         },
     );
+    let gateways = descendants(node, "gateway").map(read_gateway).collect::<Result<Vec<_>, _>>()?;
     Ok(Profile {
         name: name.to_owned(),
         context: settings.get("context").map_or("default", |value| value.value).to_owned(),
@@ -98,7 +101,8 @@ pub(super) fn read(node: Node<'_, '_>, modules: &[&str]) -> Result<Profile, Conf
         dtmf_payload_type: settings
             .get("rfc2833-pt")
             .map_or(Ok(101), |value| value.parse("rfc2833-pt", "a payload type"))?,
-        gateways: descendants(node, "gateway").map(read_gateway).collect::<Result<_, _>>()?,
+        registering: gateways.iter().filter(|(_, registers)| *registers).map(|(name, _)| name.clone()).collect(),
+        gateways: gateways.into_iter().map(|(name, _)| name).collect(),
     })
 }
 
@@ -117,7 +121,8 @@ fn check_external(param: Option<&Param<'_>>, what: &str) -> Result<Option<IpAddr
     }
 }
 
-fn read_gateway(node: Node<'_, '_>) -> Result<String, ConfigError> {
+/// Its name, and whether it registers.
+fn read_gateway(node: Node<'_, '_>) -> Result<(String, bool), ConfigError> {
     let name = attribute(node, "name")?;
     let settings = params(node);
     let registers = settings.get("register").is_none_or(Param::is_true);
@@ -130,5 +135,5 @@ fn read_gateway(node: Node<'_, '_>) -> Result<String, ConfigError> {
     if name.is_empty() || name.contains(['/', '@', ' ']) {
         return Err(bad(line(node), "gateway", name, "a name without slash, at sign and space"));
     }
-    Ok(name.to_owned())
+    Ok((name.to_owned(), registers))
 }

@@ -18,14 +18,14 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
-use sofia_crds::spec::{FreeSwitch, NetworkType};
+use sofia_crds::spec::{FreeSwitch, NetworkType, Registration};
 
 use super::{
     labels::{self, Component},
     metadata::Context,
     names, pod,
 };
-use crate::freeswitch::{AGENT_SIP_PORT, DRAINING_VARIABLE, EVENT_SOCKET_PORT};
+use crate::freeswitch::{AGENT_SIP_PORT, DRAINING_VARIABLE, EDGE_PROFILE, EVENT_SOCKET_PORT};
 
 /// Requests of a pod whose spec has none: enough for some fifty calls.
 const CPU: &str = "500m";
@@ -116,6 +116,7 @@ fn pod_spec(context: &Context<'_>, free_switch: &FreeSwitch, grace_period_second
 
 fn container(context: &Context<'_>, free_switch: &FreeSwitch) -> Container {
     let image = free_switch.image.as_ref().unwrap_or(&context.inputs.release.free_switch_image);
+    let registers = free_switch.gateways.iter().any(|gateway| gateway.registration == Registration::Enabled);
     Container {
         name: Component::FreeSwitch.as_str().to_owned(),
         image: Some(image.clone()),
@@ -142,7 +143,7 @@ fn container(context: &Context<'_>, free_switch: &FreeSwitch) -> Container {
                     command: Some(vec![
                         "sh".to_owned(),
                         "-c".to_owned(),
-                        drain_script(context.spec.drain.deadline_seconds),
+                        drain_script(context.spec.drain.deadline_seconds, registers),
                     ]),
                 }),
                 ..LifecycleHandler::default()
@@ -171,11 +172,27 @@ fn command() -> Vec<String> {
 
 /// Takes no new calls, then waits for the last one to end, or the deadline. Kubernetes ends FreeSWITCH after it.
 ///
-/// New calls are refused by the dialplan, which looks at this variable, and not by `fsctl pause inbound`: the pod's leg of every call is
-/// inbound too, so a caller whose pod is lost during the drain could not be taken over.
-fn drain_script(deadline_seconds: u32) -> String {
+/// A carrier that this FreeSWITCH registered with goes on sending it calls until it gives the registration back, which it does by itself
+/// only when it ends; so it is told to before. New calls are refused by the dialplan, which looks at a variable, and not by `fsctl pause
+/// inbound`: the pod's leg of every call is inbound too, so a caller whose pod is lost during the drain could not be taken over.
+///
+/// One that doesn't answer may be busy: it is told again. One that never does is hung, and nothing is won by keeping it.
+fn drain_script(deadline_seconds: u32, registers: bool) -> String {
+    let unregister = match registers {
+        true => format!("tell 'sofia profile {EDGE_PROFILE} unregister all' || exit 0\n"),
+        false => String::new(),
+    };
     format!(
-        "fs_cli -x 'global_setvar {DRAINING_VARIABLE}=true' || exit 0\n\
+        "tell() {{\n  \
+         tries=5\n  \
+         until fs_cli -x \"$1\"; do\n    \
+         tries=$((tries - 1))\n    \
+         [ \"$tries\" -gt 0 ] || return 1\n    \
+         sleep 1\n  \
+         done\n\
+         }}\n\
+         {unregister}\
+         tell 'global_setvar {DRAINING_VARIABLE}=true' || exit 0\n\
          deadline=$(($(date +%s) + {deadline_seconds}))\n\
          until fs_cli -x 'show channels count' | grep -q '^0 total' || [ \"$(date +%s)\" -ge \"$deadline\" ]; do\n  \
          sleep 1\n\

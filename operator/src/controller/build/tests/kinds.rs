@@ -215,6 +215,57 @@ fn freeswitch_ends_its_calls_before_it_is_ended() {
     assert_eq!(pod["terminationGracePeriodSeconds"], 150);
 }
 
+/// Runs FreeSWITCH's preStop in a real shell, with an `fs_cli` that has no connection the first `failures` times. What was said to it, and
+/// whether the script succeeded.
+#[cfg(unix)]
+fn said_at_the_end(spec: Value, failures: u32) -> (Vec<String>, bool) {
+    use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+    let pod = free_switch_pod(&Fixture::of(spec));
+    let command = &pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"];
+    let folder = tempfile::tempdir().expect("a folder");
+    let fs_cli = format!(
+        "#!/bin/sh\ncd {}\nif [ \"$(cat failed | wc -l)\" -lt {failures} ]; then echo x >> failed; exit 255; fi\n\
+         echo \"$2\" >> said\necho '0 total.'\n",
+        folder.path().display()
+    );
+    // What the script waits with, so that the test doesn't.
+    for (name, text) in [("fs_cli", fs_cli.as_str()), ("sleep", "#!/bin/sh\n")] {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+    }
+    fs::write(folder.path().join("failed"), "").expect("a file");
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap_or_default());
+    let status = Command::new(command[0].as_str().expect("a shell"))
+        .args([command[1].as_str().expect("-c"), command[2].as_str().expect("a script")])
+        .env("PATH", path)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("a shell");
+    let said = fs::read_to_string(folder.path().join("said")).unwrap_or_default();
+    (said.lines().map(str::to_owned).collect(), status.success())
+}
+
+#[cfg(unix)]
+#[test]
+fn freeswitch_gives_its_registrations_back_before_it_refuses_calls() {
+    let gateway = |registration: &str| {
+        json!({ "freeSwitch": { "gateways": [{ "name": "carrier", "proxy": "sip.example.com", "username": "sofia",
+            "passwordSecretRef": { "name": "carrier", "key": "password" }, "registration": registration }] } })
+    };
+    let (unregister, refuse, count) = (
+        "sofia profile edge unregister all".to_owned(),
+        "global_setvar sofia_phone_draining=true".to_owned(),
+        "show channels count".to_owned(),
+    );
+    let whole = vec![unregister, refuse.clone(), count.clone()];
+    assert_eq!(said_at_the_end(gateway("Enabled"), 0), (whole.clone(), true));
+    assert_eq!(said_at_the_end(gateway("Disabled"), 0), (vec![refuse.clone(), count.clone()], true));
+    assert_eq!(said_at_the_end(json!({}), 0), (vec![refuse, count], true));
+    assert_eq!(said_at_the_end(gateway("Enabled"), 4), (whole, true), "one that was busy is told again");
+    assert_eq!(said_at_the_end(gateway("Enabled"), 99), (vec![], true), "one that hangs is not waited for");
+}
+
 #[test]
 fn by_default_pods_end_within_the_ten_minutes_that_a_node_autoscaler_grants() {
     for component in [Component::FreeSwitch, Component::DataPlane] {
