@@ -58,6 +58,16 @@ pub struct DataPlane {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub priority_class_name: Option<String>,
+
+    /// Labels of the pods, beside the operator's own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "pod::labels_schema")]
+    pub pod_labels: BTreeMap<String, String>,
+
+    /// Annotations of the pods, such as those that a service mesh or a network of your own reads.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "pod::annotations_schema")]
+    pub pod_annotations: BTreeMap<String, String>,
 }
 
 impl Default for DataPlane {
@@ -73,6 +83,8 @@ impl Default for DataPlane {
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
             priority_class_name: None,
+            pod_labels: BTreeMap::new(),
+            pod_annotations: BTreeMap::new(),
         }
     }
 }

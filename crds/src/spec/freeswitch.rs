@@ -102,10 +102,27 @@ pub struct FreeSwitch {
     #[schemars(schema_with = "pod::labels_schema")]
     pub node_selector: BTreeMap<String, String>,
 
-    /// Taints of nodes that FreeSWITCH may run on all the same.
+    /// Taints of nodes that FreeSWITCH may run on all the same. Left out those of nodes that don't answer
+    /// (node.kubernetes.io/not-ready and node.kubernetes.io/unreachable): for 15 seconds, then another one is started.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "pod::tolerations_schema")]
     pub tolerations: Vec<Toleration>,
+
+    /// PriorityClass of FreeSWITCH: pods of a higher one displace others when nodes are full. Give it at least the one of the data plane:
+    /// with FreeSWITCH its calls end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub priority_class_name: Option<String>,
+
+    /// Labels of FreeSWITCH's pods, beside the operator's own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "pod::labels_schema")]
+    pub pod_labels: BTreeMap<String, String>,
+
+    /// Annotations of FreeSWITCH's pods, such as those that a service mesh or a network of your own reads.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "pod::annotations_schema")]
+    pub pod_annotations: BTreeMap<String, String>,
 
     /// When Karpenter and the Cluster Autoscaler may take a node with FreeSWITCH on it away. Left out: WhenIdle; Never with
     /// network type HostNetwork, where callers come in at that node's address.
@@ -149,6 +166,9 @@ impl Default for FreeSwitch {
             resources: None,
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
+            priority_class_name: None,
+            pod_labels: BTreeMap::new(),
+            pod_annotations: BTreeMap::new(),
             node_removal: None,
         }
     }

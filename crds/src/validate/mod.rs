@@ -70,6 +70,8 @@ fn free_switch(problems: &mut Problems, path: &Path, managed: &FreeSwitch) {
     }
     labels(problems, &path.field("nodeSelector"), &managed.node_selector);
     tolerations(problems, &path.field("tolerations"), &managed.tolerations);
+    labels(problems, &path.field("podLabels"), &managed.pod_labels);
+    keys(problems, &path.field("podAnnotations"), &managed.pod_annotations);
 }
 
 fn check_gateway(problems: &mut Problems, path: &Path, gateway: &Gateway) {
@@ -91,6 +93,8 @@ fn external_free_switch(problems: &mut Problems, path: &Path, external: &Externa
 fn data_plane(problems: &mut Problems, path: &Path, data_plane: &DataPlane) {
     labels(problems, &path.field("nodeSelector"), &data_plane.node_selector);
     tolerations(problems, &path.field("tolerations"), &data_plane.tolerations);
+    labels(problems, &path.field("podLabels"), &data_plane.pod_labels);
+    keys(problems, &path.field("podAnnotations"), &data_plane.pod_annotations);
 }
 
 fn backends(problems: &mut Problems, path: &Path, backends: &Backends) {

@@ -59,19 +59,19 @@ fn metadata(context: &Context<'_>) -> ObjectMeta {
     context.annotated(Component::DataPlane, names::data_plane(context.name), &annotations)
 }
 
-/// Without the release's version: a new operator that changes nothing about the pods must not roll them.
+/// The annotation tells this template from the one before.
 fn template(context: &Context<'_>, spec: PodSpec) -> PodTemplateSpec {
+    let data_plane = &context.spec.data_plane;
     // The settings are in the spec; what is in the Secrets is not.
-    let written = serde_json::to_string(&spec).expect("the types of the Kubernetes API are made for JSON");
+    let written = serde_json::to_string(&(&spec, &data_plane.pod_labels, &data_plane.pod_annotations));
+    let written = written.expect("the types of the Kubernetes API are made for JSON");
     let hash = hash::of(&[&context.inputs.referenced.data_plane_fingerprint, &written]);
-    PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(labels::selector(context.name, Component::DataPlane)),
-            annotations: Some(BTreeMap::from([(labels::CONFIGURATION_HASH.to_owned(), hash)])),
-            ..ObjectMeta::default()
-        }),
-        spec: Some(spec),
-    }
+    let own = (
+        labels::selector(context.name, Component::DataPlane),
+        BTreeMap::from([(labels::CONFIGURATION_HASH.to_owned(), hash)]),
+    );
+    let metadata = pod::template_metadata(own, &data_plane.pod_labels, &data_plane.pod_annotations);
+    PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
 }
 
 fn pod_spec(context: &Context<'_>, container: Container, files: Vec<VolumeProjection>) -> PodSpec {

@@ -13,10 +13,11 @@ use k8s_openapi::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
             Container, ContainerPort, EnvVar, ExecAction, KeyToPath, Lifecycle, LifecycleHandler, PodSecurityContext,
-            PodSpec, PodTemplateSpec, Probe, SecretVolumeSource, Sysctl, TCPSocketAction, Volume, VolumeMount,
+            PodSpec, PodTemplateSpec, Probe, SecretVolumeSource, Sysctl, TCPSocketAction, Toleration, Volume,
+            VolumeMount,
         },
     },
-    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+    apimachinery::pkg::util::intstr::IntOrString,
 };
 use sofia_crds::spec::{FreeSwitch, NetworkType, Registration};
 
@@ -31,12 +32,20 @@ use crate::freeswitch::{AGENT_SIP_PORT, DRAINING_VARIABLE, EDGE_PROFILE, EVENT_S
 const CPU: &str = "500m";
 const MEMORY: &str = "256Mi";
 
+/// What Kubernetes taints a node with that doesn't answer.
+const LOST_NODE_TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+/// How long such a node is waited for: longer than a kubelet takes to start anew.
+const LOST_NODE_SECONDS: i64 = 15;
+
 /// Below this, a port is only given to processes that have the right to it.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
 const CONFIGURATION: &str = "configuration";
 const DATA: &str = "data";
 const TEMPORARY: &str = "tmp";
+/// Databases, and core dumps of which there are none: some megabytes are in use.
+const DATA_LIMIT: &str = "1Gi";
+const TEMPORARY_LIMIT: &str = "256Mi";
 const CONFIGURATION_PATH: &str = "/etc/freeswitch";
 const DATA_PATH: &str = "/var/freeswitch";
 
@@ -55,7 +64,14 @@ pub(super) fn deployment(context: &Context<'_>, free_switch: &FreeSwitch, config
                 i32::try_from(grace_period_seconds.saturating_add(600)).unwrap_or(i32::MAX),
             ),
             template: PodTemplateSpec {
-                metadata: Some(template_metadata(context, configuration_hash)),
+                metadata: Some(pod::template_metadata(
+                    (
+                        labels::selector(context.name, Component::FreeSwitch),
+                        BTreeMap::from([(labels::CONFIGURATION_HASH.to_owned(), configuration_hash)]),
+                    ),
+                    &free_switch.pod_labels,
+                    &free_switch.pod_annotations,
+                )),
                 spec: Some(pod_spec(context, free_switch, grace_period_seconds)),
             },
             ..DeploymentSpec::default()
@@ -84,15 +100,6 @@ fn strategy(network: NetworkType) -> DeploymentStrategy {
     }
 }
 
-/// Without the release's version: a new operator that changes nothing about FreeSWITCH must not restart it.
-fn template_metadata(context: &Context<'_>, configuration_hash: String) -> ObjectMeta {
-    ObjectMeta {
-        labels: Some(labels::selector(context.name, Component::FreeSwitch)),
-        annotations: Some(BTreeMap::from([(labels::CONFIGURATION_HASH.to_owned(), configuration_hash)])),
-        ..ObjectMeta::default()
-    }
-}
-
 fn pod_spec(context: &Context<'_>, free_switch: &FreeSwitch, grace_period_seconds: u32) -> PodSpec {
     let on_host = free_switch.network.r#type == NetworkType::HostNetwork;
     PodSpec {
@@ -104,14 +111,38 @@ fn pod_spec(context: &Context<'_>, free_switch: &FreeSwitch, grace_period_second
         dns_policy: on_host.then(|| "ClusterFirstWithHostNet".to_owned()),
         termination_grace_period_seconds: Some(grace_period_seconds.into()),
         node_selector: (!free_switch.node_selector.is_empty()).then(|| free_switch.node_selector.clone()),
-        tolerations: pod::some_unless_empty(free_switch.tolerations.clone()),
+        tolerations: Some(tolerations(free_switch)),
+        priority_class_name: free_switch.priority_class_name.clone(),
         topology_spread_constraints: Some(vec![pod::spread(context, Component::FreeSwitch)]),
         image_pull_secrets: pod::pull_secrets(&free_switch.image_pull_secrets),
         security_context: Some(security(free_switch)),
         containers: vec![container(context, free_switch)],
-        volumes: Some(vec![configuration_volume(context), pod::empty_volume(DATA), pod::empty_volume(TEMPORARY)]),
+        volumes: Some(vec![configuration_volume(context), pod::empty_volume(DATA, DATA_LIMIT), pod::empty_volume(TEMPORARY, TEMPORARY_LIMIT)]),
         ..PodSpec::default()
     }
+}
+
+/// The spec's, and for nodes that don't answer a short time unless it says another one: the calls of such a node are lost anyway, and nobody
+/// is answered before another FreeSWITCH is up. Kubernetes' own default is five minutes.
+fn tolerations(free_switch: &FreeSwitch) -> Vec<Toleration> {
+    let mut tolerations = free_switch.tolerations.clone();
+    for key in LOST_NODE_TAINTS {
+        let says = |toleration: &Toleration| {
+            let every = toleration.key.as_deref().is_none_or(str::is_empty);
+            let executes = toleration.effect.as_deref().is_none_or(|effect| matches!(effect, "" | "NoExecute"));
+            executes && (every || toleration.key.as_deref() == Some(key))
+        };
+        if !free_switch.tolerations.iter().any(says) {
+            tolerations.push(Toleration {
+                key: Some(key.to_owned()),
+                operator: Some("Exists".to_owned()),
+                effect: Some("NoExecute".to_owned()),
+                toleration_seconds: Some(LOST_NODE_SECONDS),
+                value: None,
+            });
+        }
+    }
+    tolerations
 }
 
 fn container(context: &Context<'_>, free_switch: &FreeSwitch) -> Container {

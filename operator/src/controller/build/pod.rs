@@ -7,11 +7,11 @@ use k8s_openapi::{
         Capabilities, ContainerPort, EmptyDirVolumeSource, LocalObjectReference, PodSecurityContext,
         ResourceRequirements, SeccompProfile, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
     },
-    apimachinery::pkg::api::resource::Quantity,
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 use sofia_crds::spec::SecretRef;
 
-use super::{labels::Component, metadata::Context};
+use super::{Labels, labels::Component, metadata::Context};
 
 /// User and group of the processes, as in the data plane's image. It owns nothing.
 pub(super) const USER: i64 = 65532;
@@ -74,9 +74,42 @@ pub(super) fn pull_secrets(secrets: &[SecretRef]) -> Option<Vec<LocalObjectRefer
     some_unless_empty(secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }).collect())
 }
 
-/// A volume that is empty when the pod begins and goes with it.
-pub(super) fn empty_volume(name: &str) -> Volume {
-    Volume { name: name.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
+/// A volume that is empty when the pod begins and goes with it. One that grows beyond the limit costs the pod its place, not the node its
+/// disk.
+pub(super) fn empty_volume(name: &str, limit: &str) -> Volume {
+    let empty_dir = EmptyDirVolumeSource { size_limit: Some(Quantity(limit.to_owned())), ..EmptyDirVolumeSource::default() };
+    Volume { name: name.to_owned(), empty_dir: Some(empty_dir), ..Volume::default() }
+}
+
+/// What keeps service meshes out, in the words of each: a sidecar takes connections for a port that is closed, which is how a pod says that
+/// it is full, and knows nothing of RTP. [`STAY_OUT_ANNOTATIONS`] are the others' words.
+const STAY_OUT_LABELS: [(&str, &str); 3] = [
+    ("sidecar.istio.io/inject", "false"),
+    ("istio.io/dataplane-mode", "none"),
+    ("kuma.io/sidecar-injection", "disabled"),
+];
+const STAY_OUT_ANNOTATIONS: [(&str, &str); 2] =
+    [("linkerd.io/inject", "disabled"), ("consul.hashicorp.com/connect-inject", "false")];
+
+/// Metadata of a pod template: of the same key the user's word counts more than a default, and the operator's own more than both. Without the
+/// release's version: a new operator that changes nothing about the pods must not roll them.
+pub(super) fn template_metadata(
+    own: (Labels, Labels),
+    users_labels: &BTreeMap<String, String>,
+    users_annotations: &BTreeMap<String, String>,
+) -> ObjectMeta {
+    let merged = |defaults: &[(&str, &str)], users: &BTreeMap<String, String>, own: Labels| {
+        let mut all: Labels = defaults.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        all.extend(users.clone());
+        all.extend(own);
+        Some(all)
+    };
+    let (labels, annotations) = own;
+    ObjectMeta {
+        labels: merged(&STAY_OUT_LABELS, users_labels, labels),
+        annotations: merged(&STAY_OUT_ANNOTATIONS, users_annotations, annotations),
+        ..ObjectMeta::default()
+    }
 }
 
 /// A whole volume at a path.

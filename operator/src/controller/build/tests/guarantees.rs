@@ -89,7 +89,8 @@ fn selectors_find_the_pods_of_their_deployment() {
         for deployment in fixture.objects().deployments {
             let spec = deployment.spec.expect("a spec");
             let labels = spec.template.metadata.and_then(|metadata| metadata.labels).expect("pods have labels");
-            assert_eq!(spec.selector.match_labels, Some(labels));
+            let selector = spec.selector.match_labels.expect("a selector");
+            assert!(selector.iter().all(|(key, value)| labels.get(key) == Some(value)));
         }
     }
 }
@@ -152,6 +153,40 @@ fn the_spec_that_was_carried_out_stands_on_the_data_planes_deployment() {
         let annotations = fixture.deployment(Component::DataPlane).metadata.annotations.expect("annotations");
         let spec: VoiceTrunkSpec = serde_json::from_str(&annotations[LAST_SPEC]).expect("a spec");
         assert_eq!(spec, fixture.trunk.spec);
+    }
+}
+
+#[test]
+fn meshes_stay_out_unless_they_are_asked_in() {
+    let metadata = |spec: Value, component| {
+        let metadata = Fixture::of(spec).template(component).metadata.expect("pods have metadata");
+        (metadata.labels.expect("labels"), metadata.annotations.expect("annotations"))
+    };
+    for component in COMPONENTS {
+        let (labels, annotations) = metadata(json!({}), component);
+        assert_eq!(labels["sidecar.istio.io/inject"], "false");
+        assert_eq!(labels["istio.io/dataplane-mode"], "none");
+        assert_eq!(annotations["linkerd.io/inject"], "disabled");
+        let own = json!({
+            "podLabels": { "sidecar.istio.io/inject": "true", "app.kubernetes.io/component": "other" },
+            "podAnnotations": { "linkerd.io/inject": "enabled", "sofia-phone.io/configuration-hash": "other" },
+        });
+        let (labels, annotations) = metadata(json!({ "freeSwitch": own, "dataPlane": own }), component);
+        assert_eq!((&*labels["sidecar.istio.io/inject"], &*annotations["linkerd.io/inject"]), ("true", "enabled"));
+        assert_eq!(labels["app.kubernetes.io/component"], component.as_str(), "what the operator needs stays");
+        assert_ne!(annotations["sofia-phone.io/configuration-hash"], "other");
+    }
+}
+
+#[test]
+fn no_volume_grows_without_bound() {
+    for fixture in Fixture::examples() {
+        for deployment in fixture.objects().deployments {
+            let volumes = deployment.spec.and_then(|spec| spec.template.spec?.volumes).expect("volumes");
+            for empty in volumes.into_iter().filter_map(|volume| volume.empty_dir) {
+                assert!(empty.size_limit.is_some());
+            }
+        }
     }
 }
 

@@ -267,6 +267,29 @@ fn freeswitch_gives_its_registrations_back_before_it_refuses_calls() {
 }
 
 #[test]
+fn a_node_that_does_not_answer_is_waited_for_a_quarter_of_a_minute_unless_the_spec_says_so() {
+    let tolerated = |tolerations: Value| {
+        let pod = free_switch_pod(&Fixture::of(json!({ "freeSwitch": { "tolerations": tolerations } })));
+        let all = pod["tolerations"].as_array().expect("tolerations").clone();
+        ["not-ready", "unreachable"].map(|taint| {
+            let key = format!("node.kubernetes.io/{taint}");
+            let of_it: Vec<_> =
+                all.iter().filter(|one| one["key"] == key.as_str() && one["effect"] != "NoSchedule").collect();
+            of_it.iter().map(|one| one["tolerationSeconds"].as_i64()).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(tolerated(json!([])), [vec![Some(15)], vec![Some(15)]]);
+    let other = json!([{ "key": "example.com/edge", "operator": "Exists" }]);
+    assert_eq!(tolerated(other), [vec![Some(15)], vec![Some(15)]]);
+    let own = json!([{ "key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute",
+        "tolerationSeconds": 120 }]);
+    assert_eq!(tolerated(own), [vec![Some(15)], vec![Some(120)]]);
+    let scheduling = json!([{ "key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoSchedule" }]);
+    assert_eq!(tolerated(scheduling), [vec![Some(15)], vec![Some(15)]]);
+    assert_eq!(tolerated(json!([{ "operator": "Exists" }])), [vec![], vec![]], "every taint, for ever");
+}
+
+#[test]
 fn by_default_pods_end_within_the_ten_minutes_that_a_node_autoscaler_grants() {
     for component in [Component::FreeSwitch, Component::DataPlane] {
         let pod = Fixture::of(json!({})).template(component).spec.expect("a spec");
