@@ -16,7 +16,7 @@ use super::{apply::Failure, build::labels, memory::Reported, status::Problem, st
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Difference {
     None,
-    /// Only the sums of calls differ.
+    /// Only what changes with each call differs: the sums, and which pods are full.
     Totals,
     Some,
 }
@@ -26,7 +26,8 @@ fn difference(now: Option<&VoiceTrunkStatus>, then: &VoiceTrunkStatus) -> Differ
     if now == then {
         return Difference::None;
     }
-    let with_totals = VoiceTrunkStatus { sessions: then.sessions, ..now.clone() };
+    let with_totals =
+        VoiceTrunkStatus { sessions: then.sessions, ready_replicas: then.ready_replicas, ..now.clone() };
     if now.sessions.is_some() && with_totals == *then { Difference::Totals } else { Difference::Some }
 }
 
@@ -111,6 +112,8 @@ mod tests {
         assert_eq!(difference(Some(&status(1, 1)), &status(1, 1)), Difference::None);
         assert_eq!(difference(Some(&status(1, 1)), &status(2, 1)), Difference::Totals);
         assert_eq!(difference(Some(&status(1, 1)), &status(2, 2)), Difference::Some);
+        let full = VoiceTrunkStatus { ready_replicas: 1, ..status(2, 1) };
+        assert_eq!(difference(Some(&status(1, 1)), &full), Difference::Totals, "a pod that is full now and then");
     }
 
     #[test]

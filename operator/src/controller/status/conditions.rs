@@ -99,9 +99,9 @@ fn obstacle(inputs: &StatusInputs<'_>, fleet: &Fleet) -> Option<Obstacle> {
     }
     if fleet.full > 0 {
         let why = if fleet.full == fleet.serving {
-            format!("{} full, with {} calls in progress", all_pods_are(fleet.full), fleet.active)
+            format!("{} full", all_pods_are(fleet.full))
         } else {
-            format!("{} of {} full, the others do not work", fleet.full, pods(fleet.serving))
+            "the pods that work are full".to_owned()
         };
         return Some(Obstacle::Full(format!("{why}: callers hear 503 until a call ends or a pod is added")));
     }
@@ -139,7 +139,8 @@ fn switch_obstacle(inputs: &StatusInputs<'_>) -> Option<(&'static str, String)> 
 /// Ready: a caller would be answered now.
 fn ready(inputs: &StatusInputs<'_>, fleet: &Fleet) -> Judgement {
     match obstacle(inputs, fleet) {
-        None => Judgement::yes("TakesCalls", format!("{} of {} take calls", fleet.taking_calls, pods(fleet.serving))),
+        // Without how many: that changes with the calls, and is in the status by itself.
+        None => Judgement::yes("TakesCalls", "a call finds a pod that takes it"),
         Some(Obstacle::Unknown(reason, why)) => Judgement::unknown(reason, why),
         Some(Obstacle::Full(why)) => Judgement::no("AllPodsFull", why),
         Some(Obstacle::Broken(reason, why)) => Judgement::no(reason, why),

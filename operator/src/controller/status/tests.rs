@@ -143,7 +143,7 @@ fn two_of(trouble: PodFacts) -> Situation {
 #[test]
 fn with_all_well_callers_are_answered_and_nothing_is_changed() {
     let situation = well();
-    assert_eq!(situation.check("Ready", "True", "TakesCalls"), "2 of 2 pods take calls");
+    assert_eq!(situation.check("Ready", "True", "TakesCalls"), "a call finds a pod that takes it");
     situation.check("Available", "True", "EnoughPods");
     situation.check("Progressing", "False", "AsWanted");
     situation.check("Draining", "False", "NoPodDrains");
@@ -197,7 +197,7 @@ fn full_pods_are_told_apart_from_broken_ones() {
     full.data_plane = Some(WorkloadView { ready: 0, ..workload(4) });
     full.serving = 4;
     let message = full.check("Ready", "False", "AllPodsFull");
-    assert!(message.starts_with("all 4 pods are full, with 400 calls in progress"), "{message}");
+    assert!(message.starts_with("all 4 pods are full: callers hear 503"), "{message}");
     full.check("Available", "True", "AllPodsFull");
     full.check("Degraded", "False", "AllWell");
 
@@ -207,6 +207,19 @@ fn full_pods_are_told_apart_from_broken_ones() {
     }
     broken.check("Ready", "False", "NoPodReady");
     broken.check("Available", "False", "NoPodReady");
+}
+
+#[test]
+fn no_condition_changes_with_each_call() {
+    let conditions = |calls: [u32; 3]| {
+        let mut situation = well();
+        situation.pods = ["a", "b", "c"].iter().zip(calls).map(|(name, calls)| pod(name, calls, 100)).collect();
+        situation.data_plane = Some(workload(3));
+        situation.serving = 3;
+        situation.status().conditions
+    };
+    assert_eq!(conditions([5, 7, 0]), conditions([90, 100, 3]));
+    assert_eq!(conditions([100, 100, 3]), conditions([1, 100, 4]));
 }
 
 #[test]
