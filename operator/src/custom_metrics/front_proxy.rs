@@ -95,15 +95,59 @@ impl FrontProxy {
                 start.eq_ignore_ascii_case(prefix).then_some(key)
             });
             if let Some(key) = key.filter(|key| !key.is_empty()) {
-                extra.entry(key.to_owned()).or_default().extend(values(header.as_str()));
+                extra.entry(unescaped(key)).or_default().extend(values(header.as_str()));
             }
         }
         Some(User { name, groups, extra })
     }
 }
 
+/// A key as it was before it became a part of a header's name, where a slash or a colon can't be: percent-encoded, as the API server's own
+/// `unescapeExtraKey` reads it. One that is not well encoded stays as it came.
+fn unescaped(key: &str) -> String {
+    let mut bytes = Vec::with_capacity(key.len());
+    let mut rest = key.as_bytes();
+    while let [first, tail @ ..] = rest {
+        (bytes, rest) = match (first, tail) {
+            (b'%', [high, low, after @ ..]) => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                let (Some(high), Some(low)) = (digit(high), digit(low)) else { return key.to_owned() };
+                bytes.push(high << 4 | low);
+                (bytes, after)
+            }
+            (b'%', _) => return key.to_owned(),
+            (other, after) => {
+                bytes.push(*other);
+                (bytes, after)
+            }
+        };
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| key.to_owned())
+}
+
 /// A list in JSON; an absent one is empty.
 fn list(data: &BTreeMap<String, String>, key: &'static str) -> Result<Vec<String>, FrontProxyError> {
     let Some(text) = data.get(key) else { return Ok(Vec::new()) };
     serde_json::from_str(text).map_err(|_| FrontProxyError::Malformed { key, expected: "a list of strings in JSON" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unescaped;
+
+    #[test]
+    fn keys_are_read_as_the_api_server_reads_them() {
+        for (escaped, key) in [
+            ("scopes", "scopes"),
+            ("authentication.kubernetes.io%2fpod-name", "authentication.kubernetes.io/pod-name"),
+            ("a%3Ab%25", "a:b%"),
+            ("%c3%bc", "ü"),
+            ("a%2", "a%2"),
+            ("a%zzb", "a%zzb"),
+            ("%", "%"),
+            ("%ff", "%ff"),
+        ] {
+            assert_eq!(unescaped(escaped), key, "{escaped}");
+        }
+    }
 }

@@ -163,9 +163,10 @@ fn container(context: &Context<'_>, free_switch: &FreeSwitch) -> Container {
         liveness_probe: Some(Probe {
             exec: Some(ExecAction { command: Some(["fs_cli", "-x", "status"].map(str::to_owned).to_vec()) }),
             period_seconds: Some(15),
-            timeout_seconds: Some(5),
-            // Its calls end with a restart, so it is given the better part of a minute to come round.
-            failure_threshold: Some(3),
+            timeout_seconds: Some(10),
+            // Its calls end with a restart, and one that is short of processor time is slow to answer while they go on: it is given two
+            // minutes to come round. One that has ended is restarted at once in any case.
+            failure_threshold: Some(8),
             ..Probe::default()
         }),
         lifecycle: Some(Lifecycle {

@@ -290,6 +290,14 @@ fn a_node_that_does_not_answer_is_waited_for_a_quarter_of_a_minute_unless_the_sp
 }
 
 #[test]
+fn a_freeswitch_that_is_slow_to_answer_keeps_its_calls_for_two_minutes() {
+    let probe = free_switch_pod(&Fixture::of(json!({})))["containers"][0]["livenessProbe"].clone();
+    let number = |name: &str| probe[name].as_u64().expect("a number");
+    assert!(number("periodSeconds") * number("failureThreshold") >= 120, "{probe}");
+    assert!(number("timeoutSeconds") >= 10, "{probe}");
+}
+
+#[test]
 fn by_default_pods_end_within_the_ten_minutes_that_a_node_autoscaler_grants() {
     for component in [Component::FreeSwitch, Component::DataPlane] {
         let pod = Fixture::of(json!({})).template(component).spec.expect("a spec");
