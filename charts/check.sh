@@ -73,9 +73,26 @@ check_chart() {
   "$CHECK" definition "$OUT/default.yaml" crds/voicetrunk.yaml
   "$CHECK" monitors "$OUT/everything.yaml" "$OUT/namespaced.yaml"
   refused "a misspelt value" helm template x "$chart" --set replicsa=3
+  refused "a label that selects the operator's pods" helm template x "$chart" --set 'podLabels.app\.kubernetes\.io/instance=other'
+  refused "rights in one namespace that is not named" helm template x "$chart" --set rbac.namespaceOnly=true
+  if grep -q 'kind: Cluster' "$OUT/bare-rights.yaml"; then die "rbac.namespaceOnly asks for rights in the cluster"; fi
+  if grep -q 'resources: null' "$OUT/bare-rights.yaml"; then die "resources that are left out are rendered"; fi
+  grep -q 'name: sofia-phone-test' "$OUT/bare-rights.yaml" || die "helm test is not let in where metricsFrom says who is"
+  same_names
   refused "a ServiceAccount without a name" helm template x "$chart" --set serviceAccount.create=false
   helm package "$chart" --destination "$OUT" > /dev/null
   tar -tzf "$OUT"/sofia-phone-*.tgz | grep -q '^sofia-phone/files/voicetrunk.yaml$' || die "the package lacks the CustomResourceDefinition"
+}
+
+# Two releases of one name in two namespaces share nothing that belongs to no namespace, but for the definition.
+same_names() {
+  local team
+  for team in a b; do
+    helm template sp charts/sofia-phone --namespace "team-$team" --set crds.install=false \
+      | awk '/^kind: Cluster/ { cluster = 1 } cluster && /^  name:/ { print $2; cluster = 0 }' > "$OUT/cluster-names-$team"
+  done
+  [ -s "$OUT/cluster-names-a" ] || die "no names of ClusterRoles were found"
+  if grep -qxFf "$OUT/cluster-names-a" "$OUT/cluster-names-b"; then die "two releases of one name collide"; fi
 }
 
 check_bases() {

@@ -37,6 +37,13 @@ pub struct Arguments {
     /// Look after the VoiceTrunks of this namespace only. Left out: of all.
     #[arg(long, env = "SOFIA_OPERATOR_WATCH_NAMESPACE", value_name = "NAME")]
     watch_namespace: Option<String>,
+    /// Look after the VoiceTrunks with this value of the label sofia-phone.io/operator-class only. Left out: after those without the
+    /// label. Where several operators look at the same namespaces, each needs a class of its own, and a name of its own for its Lease.
+    #[arg(long, env = "SOFIA_OPERATOR_CLASS", value_name = "CLASS")]
+    class: Option<String>,
+    /// Watch nodes, which takes a right in the whole cluster: pods on nodes that are cordoned are drained before they are evicted.
+    #[arg(long, env = "SOFIA_OPERATOR_WATCH_NODES", value_name = "true|false", default_value = "true")]
+    watch_nodes: String,
 
     /// Image of the data plane for VoiceTrunks that name none.
     #[arg(long, env = "SOFIA_OPERATOR_DATA_PLANE_IMAGE", value_name = "IMAGE")]
@@ -112,6 +119,10 @@ pub struct Settings {
     pub pod_name: Option<String>,
     /// Namespace whose trunks are looked after; none: all.
     pub watch_namespace: Option<String>,
+    /// Class of the trunks that are looked after; none: those without one.
+    pub class: Option<String>,
+    /// Whether nodes are watched.
+    pub watch_nodes: bool,
     /// How often each trunk is looked at.
     pub interval: Duration,
     /// How often sums of calls alone are written to a status, at most.
@@ -188,6 +199,8 @@ impl Arguments {
             },
             pod_name: self.pod_name.filter(|name| !name.is_empty()),
             watch_namespace: self.watch_namespace.filter(|name| !name.is_empty()),
+            class: check.label("class", self.class),
+            watch_nodes: check.flag("watch-nodes", &self.watch_nodes),
             interval: seconds(&mut check, "interval-seconds", &self.interval_seconds, 1, 300),
             status_interval: seconds(&mut check, "status-interval-seconds", &self.status_interval_seconds, 1, 3600),
             concurrency: check.number("concurrency", &self.concurrency, 1, 1000, "VoiceTrunks at a time"),
@@ -221,6 +234,18 @@ impl Check {
             self.wrong(option, &format!("expected a name without blanks, came {value:?}"));
         }
         value
+    }
+
+    /// A value that a label may have; none when it is empty.
+    fn label(&mut self, option: &str, value: Option<String>) -> Option<String> {
+        let value = value.filter(|value| !value.is_empty())?;
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let edge = |at: Option<u8>| at.is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let (first, last) = (value.bytes().next(), value.bytes().last());
+        if value.len() > 63 || !edge(first) || !edge(last) || !value.bytes().all(inner) {
+            self.wrong(option, &format!("expected the value of a label, such as team-a, came {value:?}"));
+        }
+        Some(value)
     }
 
     fn flag(&mut self, option: &str, text: &str) -> bool {
@@ -326,6 +351,15 @@ mod tests {
         let settings = parse(&["--custom-metrics=true", "--custom-metrics-service=cm"]).expect("usable");
         let custom = settings.custom_metrics.expect("on");
         assert_eq!((custom.listen.port(), custom.service.as_str()), (8443, "cm"));
+    }
+
+    #[test]
+    fn a_class_is_the_value_of_a_label() {
+        assert_eq!(parse(&["--class=team-a"]).expect("usable").class.as_deref(), Some("team-a"));
+        assert_eq!(parse(&["--class="]).expect("usable").class, None);
+        for wrong in ["a,b", "-a", "a b", "!x", &"a".repeat(64)] {
+            assert!(problems(&[&format!("--class={wrong}")])[0].contains("SOFIA_OPERATOR_CLASS"), "{wrong}");
+        }
     }
 
     #[test]

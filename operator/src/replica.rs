@@ -62,6 +62,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
                     interval: settings.interval,
                     totals_interval: settings.status_interval,
                     concurrency: settings.concurrency,
+                    class: settings.class.clone(),
+                    nodes: settings.watch_nodes,
                     ..controller::Settings::default()
                 },
                 release: settings.release,

@@ -19,6 +19,16 @@ app.kubernetes.io/name: sofia-phone-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* What names of objects that belong to no namespace begin with: two releases of one name, in two namespaces, have their own. */}}
+{{- define "sofia-phone.clusterName" -}}
+{{- printf "%s-%s" (include "sofia-phone.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
+{{/* One Lease a class: operators of different classes work side by side. */}}
+{{- define "sofia-phone.lease" -}}
+{{- with .Values.operatorClass }}{{ printf "sofia-phone-operator-%s" . | lower | replace "_" "-" }}{{ else }}sofia-phone-operator{{ end -}}
+{{- end -}}
+
 {{- define "sofia-phone.labels" -}}
 {{ include "sofia-phone.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

@@ -228,6 +228,8 @@ async fn apply_and_note(target: Target<'_>, manifest: Manifest, seen: &mut Seen,
         Ok(Step::Written { created: true }) => applied.created.push((kind, name)),
         Ok(Step::Written { created: false }) => applied.changed.push((kind, name)),
         Ok(Step::Waiting) => applied.waiting = true,
+        // Whoever took the kind away wants none of it: the rest goes on, and the cluster is asked what it knows.
+        Err(failure) if failure.is_missing && !kind.built_in() => target.stores.kind_is_gone.notify_one(),
         Err(failure) => applied.fail(kind, failure),
     }
 }
@@ -360,6 +362,8 @@ fn hash(key: &SecretText, value: &Value) -> String {
 
 /// A request that was not carried out.
 pub(super) struct Failure {
+    /// What was asked for does not exist, be it the kind.
+    is_missing: bool,
     problem: Option<Problem>,
     waiting: bool,
     retry_after: Option<Duration>,
@@ -368,14 +372,15 @@ pub(super) struct Failure {
 impl Failure {
     fn taken(kind: Kind, name: String) -> Self {
         let problem = Problem::NameTaken { kind: kind.name().to_owned(), name };
-        Self { problem: Some(problem), waiting: false, retry_after: None }
+        Self { is_missing: false, problem: Some(problem), waiting: false, retry_after: None }
     }
 
     /// What an error of the API server means for the trunk; `action` is what the operator was about to do.
     pub(super) fn new(action: String, error: kube::Error) -> Self {
         let kube::Error::Api(status) = error else {
             let message = error.to_string();
-            return Self { problem: Some(Problem::ApiError { action, message }), waiting: false, retry_after: None };
+            let problem = Some(Problem::ApiError { action, message });
+            return Self { is_missing: false, problem, waiting: false, retry_after: None };
         };
         let details = status.details.as_ref();
         let retry_after = details
@@ -386,16 +391,16 @@ impl Failure {
         let message = status.message.clone();
         let problem = match status.code {
             // The namespace is being deleted, and the trunk with it: nothing is wrong.
-            403 if ending => return Self { problem: None, waiting: true, retry_after },
+            403 if ending => return Self { is_missing: false, problem: None, waiting: true, retry_after },
             // What was changed meanwhile is looked at again.
-            409 => return Self { problem: None, waiting: true, retry_after },
+            409 => return Self { is_missing: false, problem: None, waiting: true, retry_after },
             // A quota or a webhook says no with the same code as RBAC, which alone names the user.
             401 => Problem::Forbidden { action, message },
             403 if message.contains("User \"") => Problem::Forbidden { action, message },
             400 | 403 | 422 => Problem::Refused { action, message },
             _ => Problem::ApiError { action, message },
         };
-        Self { problem: Some(problem), waiting: false, retry_after }
+        Self { is_missing: status.code == 404, problem: Some(problem), waiting: false, retry_after }
     }
 
     /// The problem that it is, if it is one.
@@ -407,7 +412,7 @@ impl Failure {
 impl Applied {
     fn fail(&mut self, kind: Kind, failure: Failure) {
         self.failed.push(kind);
-        let Failure { problem, waiting, retry_after } = failure;
+        let Failure { is_missing: _, problem, waiting, retry_after } = failure;
         self.waiting |= waiting;
         self.retry_after = self.retry_after.max(retry_after);
         if let Some(problem) = problem {

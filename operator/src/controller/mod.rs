@@ -86,6 +86,13 @@ pub struct Settings {
     pub debounce: Duration,
     /// Trunks that are looked at at a time.
     pub concurrency: u16,
+    /// Class of the operator: it looks after the trunks whose label [`build::labels::OPERATOR_CLASS`] has it, without one after those that
+    /// have no such label.
+    pub class: Option<String>,
+    /// Whether nodes are watched. Without the right to do so pods on nodes that go away are drained when they are evicted, not before.
+    pub nodes: bool,
+    /// How often the cluster is asked which kinds it knows.
+    pub discovery_interval: Duration,
 }
 
 impl Default for Settings {
@@ -100,6 +107,9 @@ impl Default for Settings {
             longest_pause: Duration::from_secs(60),
             debounce: Duration::from_millis(100),
             concurrency: 16,
+            class: None,
+            nodes: true,
+            discovery_interval: Duration::from_secs(60),
         }
     }
 }
@@ -132,7 +142,7 @@ pub struct Context {
     pods: Arc<dyn Pods>,
     observe: Arc<dyn Observe>,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    random: Mutex<Box<dyn CryptoRng + Send>>,
+    random: Arc<Mutex<Box<dyn CryptoRng + Send>>>,
     publisher: Publisher,
     stores: Arc<Stores>,
     memories: Memories,
@@ -194,24 +204,78 @@ struct Failed {
 }
 
 /// Looks after all trunks until told to stop, then ends as soon as the passes that run have ended. To be run by the leader only: nothing
-/// here asks whether it still is one.
+/// here asks whether it still is one. When the cluster learns or forgets a kind that is not built in, the work is taken up anew, as by an
+/// operator that has just started.
 pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
     let Parts { client, release, settings, pods, observe, clock, random, instance } = parts;
-    let mut kinds = Kind::ALL.to_vec();
-    if !knows_pod_monitors(&client).await? {
-        kinds.retain(|kind| kind.built_in());
+    let random = Arc::new(Mutex::new(random));
+    let mut monitors = knows_pod_monitors(&client).await?;
+    while !stop.is_cancelled() {
+        let (trunks, writer) = reflector::store();
+        let stores = Arc::new(Stores::new(trunks, &kinds(monitors)));
+        let context = Arc::new(Context {
+            publisher: Publisher::new(client.clone(), instance.clone()),
+            client: client.clone(),
+            release: release.clone(),
+            settings: settings.clone(),
+            pods: Arc::clone(&pods),
+            observe: Arc::clone(&observe),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            stores,
+            memories: Memories::default(),
+            queued: Mutex::default(),
+        });
+        let until = stop.child_token();
+        let mut work = Box::pin(work(Arc::clone(&context), writer, until.clone()));
+        tokio::select! {
+            ended = &mut work => return ended,
+            now = another_kind(&context, monitors) => {
+                info!(pod_monitors = now, "the cluster knows other kinds than before; the work is taken up anew");
+                monitors = now;
+                until.cancel();
+                work.await?;
+            }
+        }
     }
-    let (trunks, writer) = reflector::store();
-    let stores = Arc::new(Stores::new(trunks.clone(), &kinds));
+    Ok(())
+}
+
+fn kinds(monitors: bool) -> Vec<Kind> {
+    Kind::ALL.into_iter().filter(|kind| monitors || kind.built_in()).collect()
+}
+
+/// Waits until the cluster knows PodMonitors, or no longer, other than it `did`; whether it does now. Asked now and then, and when one could
+/// not be written because its kind is gone.
+async fn another_kind(context: &Context, did: bool) -> bool {
+    loop {
+        let pause = about(context.settings.discovery_interval, context.chance());
+        // Whoever asks for it would otherwise ask at each pass.
+        tokio::time::sleep(context.settings.waiting_interval.min(pause)).await;
+        let _ = tokio::time::timeout(pause, context.stores.kind_is_gone.notified()).await;
+        match knows_pod_monitors(&context.client).await {
+            Ok(does) if does != did => return does,
+            Ok(_) => {}
+            Err(error) => debug!(%error, "which kinds the cluster knows is asked again"),
+        }
+    }
+}
+
+async fn work(
+    context: Arc<Context>,
+    writer: reflector::store::Writer<Guarded>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let trunks = context.stores.trunks.clone();
     let (trigger, mut triggers) = mpsc::unbounded_channel();
     let (go, mut gone) = mpsc::unbounded_channel();
     let watches = Watches {
-        client: client.clone(),
-        namespace: settings.namespace.clone(),
-        stores: Arc::clone(&stores),
+        client: context.client.clone(),
+        settings: context.settings.clone(),
+        stores: Arc::clone(&context.stores),
         triggers: trigger,
         gone: go,
-        observe: Arc::clone(&observe),
+        observe: Arc::clone(&context.observe),
     };
     let mut watches = watches.start(writer);
     tokio::select! {
@@ -219,20 +283,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
         () = stop.cancelled() => return Ok(()),
     }
     info!(trunks = trunks.len(), "the first lists are complete");
-    observe.lists_complete();
-    let context = Arc::new(Context {
-        publisher: Publisher::new(client.clone(), instance),
-        client,
-        release,
-        settings,
-        pods,
-        observe,
-        clock,
-        random: Mutex::new(random),
-        stores,
-        memories: Memories::default(),
-        queued: Mutex::default(),
-    });
+    context.observe.lists_complete();
     let queue = Arc::clone(&context);
     let news = stream::poll_fn(move |task| triggers.poll_recv(task)).map(move |trunk| {
         let object = ObjectRef::<Guarded>::new(&trunk.name).within(&trunk.namespace);

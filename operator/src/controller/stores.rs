@@ -410,6 +410,8 @@ pub struct Stores {
     pub pods: ByTrunk<Arc<Pod>>,
     /// The nodes that go.
     pub nodes: Nodes,
+    /// Told when an object could not be written because the cluster does not know its kind any more.
+    pub kind_is_gone: tokio::sync::Notify,
 }
 
 impl Stores {
@@ -421,6 +423,7 @@ impl Stores {
             deployments: ByTrunk::default(),
             pods: ByTrunk::default(),
             nodes: Nodes::default(),
+            kind_is_gone: tokio::sync::Notify::new(),
         }
     }
 

@@ -23,6 +23,7 @@ use tokio::{
 use tracing::warn;
 
 use super::{
+    Settings,
     build::{
         kind::Kind,
         labels::{self, Component},
@@ -39,8 +40,8 @@ const PAGE: u32 = 100;
 pub struct Watches {
     /// The cluster.
     pub client: Client,
-    /// The one namespace that is watched; all of them when there is none.
-    pub namespace: Option<String>,
+    /// Which namespace is watched, whose trunks, and whether nodes are.
+    pub settings: Settings,
     /// Where what they see goes.
     pub stores: Arc<Stores>,
     /// Where the keys of the trunks go that are to be looked at.
@@ -92,7 +93,9 @@ impl Watches {
         }
         self.follow_deployments(&mut running, ours);
         self.follow_pods(&mut running);
-        self.follow_nodes(&mut running);
+        if self.settings.nodes {
+            self.follow_nodes(&mut running);
+        }
         self.follow_trunks(&mut running, trunks);
         running
     }
@@ -145,7 +148,12 @@ impl Watches {
         let stores = Arc::clone(&self.stores);
         let api: Api<Guarded> = self.api();
         let mut known = BTreeSet::new();
-        self.follow(running, "voicetrunks", api, watcher::Config::default(), move |event| {
+        // The label and not a field of the spec: it is there when the spec doesn't parse, and the API server itself keeps others' trunks away.
+        let config = watcher::Config::default().labels(&match &self.settings.class {
+            Some(class) => format!("{}={class}", labels::OPERATOR_CLASS),
+            None => format!("!{}", labels::OPERATOR_CLASS),
+        });
+        self.follow(running, "voicetrunks", api, config, move |event| {
             let event = event.modify(strip);
             let before = match &event {
                 watcher::Event::Apply(trunk) => stores.trunks.get(&reflector::ObjectRef::from_obj(trunk)),
@@ -180,14 +188,14 @@ impl Watches {
     }
 
     fn api<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
-        match &self.namespace {
+        match &self.settings.namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         }
     }
 
     fn metadata_of(&self, kind: Kind) -> Api<PartialObjectMeta<DynamicObject>> {
-        match &self.namespace {
+        match &self.settings.namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind.api_resource()),
             None => Api::all_with(self.client.clone(), &kind.api_resource()),
         }

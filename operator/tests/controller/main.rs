@@ -12,4 +12,5 @@ mod interrupted;
 mod pruned;
 mod rbac;
 mod secrets;
+mod several;
 mod wrong;

@@ -109,6 +109,13 @@ impl Api {
         self.lock().monitors = true;
     }
 
+    /// Has it forget PodMonitors, and those that there are.
+    pub fn without_pod_monitors(&self) {
+        let mut state = self.lock();
+        state.monitors = false;
+        state.objects.retain(|(_, resource, ..), _| resource != "podmonitors");
+    }
+
     /// Has something go wrong for the next `times` requests that match.
     pub fn fail(&self, times: usize, fault: Fault, matches: impl Fn(&Asked) -> bool + Send + 'static) {
         self.lock().faults.push((Box::new(matches), fault, times));
@@ -231,6 +238,9 @@ impl Api {
             Some(Fault::Reset) => return Err(reset()),
             Some(Fault::Slow(time)) => tokio::time::sleep(time).await,
             Some(Fault::ResetAfter) | None => {}
+        }
+        if asked.resource == "podmonitors" && !self.lock().monitors {
+            return Ok(failure(404, "NotFound", "the server could not find the requested resource", &json!({})));
         }
         let metadata_only = parts
             .headers

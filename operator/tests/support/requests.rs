@@ -142,7 +142,10 @@ pub fn selects(selector: &str, labels: Option<&serde_json::Value>) -> bool {
             let mut values = values.trim_matches(['(', ')']).split(',');
             return values.any(|wanted| value(key) == Some(wanted));
         }
-        let (key, wanted) = part.split_once('=').expect("a selector of the two known forms");
+        if let Some(key) = part.strip_prefix('!') {
+            return value(key).is_none();
+        }
+        let (key, wanted) = part.split_once('=').expect("a selector of the three known forms");
         value(key) == Some(wanted.trim_start_matches('='))
     })
 }

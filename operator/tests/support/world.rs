@@ -82,6 +82,10 @@ pub struct World {
     /// The passes of the operator.
     pub passes: Arc<Passes>,
     ahead_seconds: Arc<AtomicI64>,
+    /// Class of the operator that is started next.
+    pub class: Option<String>,
+    /// Whether it watches nodes.
+    pub nodes: bool,
     operator: Option<(CancellationToken, JoinHandle<Result<(), Error>>)>,
 }
 
@@ -99,6 +103,8 @@ impl World {
             fleet: FakeFleet::new(api.clone()),
             passes: Arc::default(),
             ahead_seconds: Arc::default(),
+            class: None,
+            nodes: true,
             operator: None,
             api,
         }
@@ -128,6 +134,9 @@ impl World {
                 longest_pause: Duration::from_millis(30),
                 debounce: Duration::from_millis(1),
                 concurrency: 4,
+                class: self.class.clone(),
+                nodes: self.nodes,
+                discovery_interval: Duration::from_millis(30),
             },
             pods: Arc::new(self.fleet.clone()),
             observe: self.passes.clone(),

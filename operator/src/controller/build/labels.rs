@@ -38,6 +38,9 @@ pub const APPLIED_HASH: &str = "sofia-phone.io/applied-hash";
 /// out, also for an operator that has just started.
 pub const LAST_SPEC: &str = "sofia-phone.io/last-spec";
 
+/// On a VoiceTrunk: the class of the operator that looks after it. Without it, an operator without a class does.
+pub const OPERATOR_CLASS: &str = "sofia-phone.io/operator-class";
+
 /// On a namespace, with the value `true`: its pods may read the data-plane pods' metrics where network policies are made.
 pub const METRICS_ACCESS: &str = "sofia-phone.io/metrics";
 /// Kubernetes' own, on every namespace: its name.
