@@ -205,8 +205,26 @@ func reasons(at func(string) string) error {
 	return errors.Join(problems...)
 }
 
-// runbooks: every alert leads to a heading of its own in docs/alerts.md, and every heading there is of an alert.
+// runbooks: every alert leads to a heading of its own in docs/alerts.md, with a URL that a browser opens, and every heading there is of an alert.
+// Every alert is raised by a test of promtool's.
 func runbooks(at func(string) string) error {
+	_, charts, err := manifests(at("charts/sofia-phone/Chart.yaml"))
+	if err != nil {
+		return err
+	}
+	home := text(field(charts[0], "home"))
+	_, tests, err := manifests(at("config/prometheus/alerts.test.yaml"))
+	if err != nil {
+		return err
+	}
+	raised := map[string]bool{}
+	for _, test := range list(field(tests[0], "tests")) {
+		for _, check := range list(field(test, "alert_rule_test")) {
+			if len(list(field(check, "exp_alerts"))) > 0 {
+				raised[text(field(check, "alertname"))] = true
+			}
+		}
+	}
 	content, err := os.ReadFile(at("docs/alerts.md"))
 	if err != nil {
 		return err
@@ -222,12 +240,15 @@ func runbooks(at func(string) string) error {
 	var problems []error
 	for _, group := range list(field(objects[0], "groups")) {
 		for _, rule := range list(field(group, "rules")) {
-			name, runbook := text(field(rule, "alert")), text(field(rule, "annotations", "runbook"))
-			if expected := "docs/alerts.md#" + strings.ToLower(name); runbook != expected {
+			name, runbook := text(field(rule, "alert")), text(field(rule, "annotations", "runbook_url"))
+			if expected := home + "/blob/main/docs/alerts.md#" + strings.ToLower(name); runbook != expected {
 				problems = append(problems, fmt.Errorf("%s: expected the runbook %s, found %q", name, expected, runbook))
 			}
 			if _, there := anchors[strings.ToLower(name)]; !there {
 				problems = append(problems, fmt.Errorf("docs/alerts.md has no heading %s", name))
+			}
+			if !raised[name] {
+				problems = append(problems, fmt.Errorf("config/prometheus/alerts.test.yaml has no test that raises %s", name))
 			}
 			anchors[strings.ToLower(name)] = true
 		}

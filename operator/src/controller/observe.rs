@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::stores::TrunkKey;
 use crate::metrics::{ApplyResult, DrainEnd, TrunkFigures};
 
@@ -54,6 +56,8 @@ pub trait Observe: Send + Sync + 'static {
     fn drain_ended(&self, end: DrainEnd);
     /// Calls and pods of one trunk.
     fn fleet(&self, trunk: &TrunkKey, figures: &TrunkFigures);
+    /// What one trunk's conditions say.
+    fn conditions(&self, trunk: &TrunkKey, conditions: &[Condition]);
     /// A trunk is no more; its series end.
     fn forget(&self, trunk: &TrunkKey);
 }
@@ -74,5 +78,6 @@ impl Observe for Unobserved {
     fn drain_began(&self) {}
     fn drain_ended(&self, _: DrainEnd) {}
     fn fleet(&self, _: &TrunkKey, _: &TrunkFigures) {}
+    fn conditions(&self, _: &TrunkKey, _: &[Condition]) {}
     fn forget(&self, _: &TrunkKey) {}
 }

@@ -153,6 +153,7 @@ async fn look(context: &Context, key: &TrunkKey, guarded: &Guarded, memory: &mut
     }
     let facts = |pods: &[Arc<Pod>]| facts(pods, &figures);
     let data_plane_facts = facts(&surroundings.data_plane_pods);
+    let free_switch_facts = facts(&surroundings.free_switch_pods);
     let first_node = surroundings.free_switch_pods.iter().find_map(|pod| pod.status.as_ref()?.host_ip.clone());
     let standing = standing(context, key, guarded, memory).await;
     let data_plane = surroundings.data_plane.as_deref().map(WorkloadView::of);
@@ -163,7 +164,7 @@ async fn look(context: &Context, key: &TrunkKey, guarded: &Guarded, memory: &mut
         outcome: problem.as_ref().map_or(Ok(()), Err),
         free_switch: surroundings.free_switch.as_deref().map(WorkloadView::of).as_ref(),
         data_plane: data_plane.as_ref(),
-        free_switch_pods: &facts(&surroundings.free_switch_pods),
+        free_switch_pods: &free_switch_facts,
         data_plane_pods: &data_plane_facts,
         serving: carried.serving,
         entry_point: EntryPointFacts {
@@ -175,7 +176,10 @@ async fn look(context: &Context, key: &TrunkKey, guarded: &Guarded, memory: &mut
         // Where callers come in is not known from a spec that can't be read: it stays what it was.
         status.entry_point = standing.as_ref().and_then(|standing| standing.entry_point.clone());
     }
-    context.observe.fleet(key, &trunk_figures(&data_plane_facts, data_plane.as_ref()));
+    let managed = matches!(trunk.spec.switch(), Switch::Managed(_));
+    let of_free_switch = managed.then_some(free_switch_facts.as_slice());
+    context.observe.fleet(key, &trunk_figures(&data_plane_facts, data_plane.as_ref(), of_free_switch));
+    context.observe.conditions(key, &status.conditions);
     count(context, &carried);
     let told = notices(standing.as_ref(), &status, &carried.done);
     let unread = guarded.0.is_err().then(|| status.clone());

@@ -4,6 +4,8 @@
 pub mod observer;
 mod process;
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::core::Collector;
@@ -98,7 +100,32 @@ pub struct TrunkFigures {
     pub draining: u32,
     /// Pods that do not work, yet or any more.
     pub not_working: u32,
+    /// FreeSWITCH's pods; none where it runs elsewhere.
+    pub free_switch: Option<SwitchPods>,
 }
+
+/// FreeSWITCH's pods of one trunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SwitchPods {
+    /// Pods that take calls.
+    pub ready: u32,
+    /// Pods that end once their calls have.
+    pub draining: u32,
+    /// Pods that do not work, yet or any more.
+    pub not_ready: u32,
+}
+
+impl SwitchPods {
+    fn by_state(&self) -> [(&'static str, u32); 3] {
+        [("ready", self.ready), ("draining", self.draining), ("not_ready", self.not_ready)]
+    }
+}
+
+/// What a condition says: its type, its status, its reason.
+pub type Said = [String; 3];
+
+/// Labels of [`Metrics::conditions_are`]'s series.
+const CONDITION_LABELS: [&str; 5] = ["namespace", "trunk", "type", "status", "reason"];
 
 /// Every figure of the operator.
 pub struct Metrics {
@@ -116,6 +143,10 @@ pub struct Metrics {
     sessions_active: IntGaugeVec,
     sessions_capacity: IntGaugeVec,
     pods: IntGaugeVec,
+    free_switch_pods: IntGaugeVec,
+    conditions: IntGaugeVec,
+    /// The series of `conditions` that there are, by namespace and trunk.
+    said: Mutex<HashMap<(String, String), Vec<Said>>>,
     watch_failures: IntCounterVec,
     scrape_failures: IntCounter,
     drains_started: IntCounter,
@@ -158,6 +189,14 @@ impl Metrics {
                 trunk,
             ),
             pods: gauges(r, "trunk_pods", "Data-plane pods, by trunk and state.", &["namespace", "trunk", "state"]),
+            free_switch_pods: gauges(
+                r,
+                "trunk_freeswitch_pods",
+                "FreeSWITCH's pods, by trunk and state.",
+                &["namespace", "trunk", "state"],
+            ),
+            conditions: gauges(r, "trunk_condition", "1: what a condition of a trunk says now.", &CONDITION_LABELS),
+            said: Mutex::default(),
             watch_failures: counters(r, "watch_failures_total", "Watches that were interrupted.", &["kind"]),
             scrape_failures: counter(
                 r,
@@ -214,10 +253,35 @@ impl Metrics {
         for (state, count) in figures.pods() {
             self.pods.with_label_values(&[namespace, trunk, state]).set(count.into());
         }
+        for (state, count) in figures.free_switch.iter().flat_map(SwitchPods::by_state) {
+            self.free_switch_pods.with_label_values(&[namespace, trunk, state]).set(count.into());
+        }
+    }
+
+    /// The conditions of a trunk say this now.
+    pub fn conditions_are(&self, namespace: &str, trunk: &str, now: Vec<Said>) {
+        let mut all = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.entry((namespace.to_owned(), trunk.to_owned())).or_default();
+        if *before == now {
+            return;
+        }
+        for [kind, status, reason] in before.iter().filter(|said| !now.contains(said)) {
+            let _ = self.conditions.remove_label_values(&[namespace, trunk, kind, status, reason]);
+        }
+        for [kind, status, reason] in &now {
+            self.conditions.with_label_values(&[namespace, trunk, kind, status, reason]).set(1);
+        }
+        *before = now;
     }
 
     /// A trunk is gone, and its series with it.
     pub fn trunk_is_gone(&self, namespace: &str, trunk: &str) {
+        self.conditions_are(namespace, trunk, Vec::new());
+        let key = (namespace.to_owned(), trunk.to_owned());
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        for (state, _) in SwitchPods::default().by_state() {
+            let _ = self.free_switch_pods.remove_label_values(&[namespace, trunk, state]);
+        }
         // What was never set can't be removed, which is as good.
         let _ = self.sessions_active.remove_label_values(&[namespace, trunk]);
         let _ = self.sessions_capacity.remove_label_values(&[namespace, trunk]);
@@ -365,11 +429,55 @@ mod tests {
             before.contains("sofia_operator_trunk_pods{namespace=\"voice\",state=\"accepting\",trunk=\"main\"} 2"),
             "{before}"
         );
+        metrics.trunk_is("voice", "main", &TrunkFigures { free_switch: Some(SwitchPods::default()), ..figures });
+        metrics.conditions_are("voice", "main", vec![["Ready", "True", "TakesCalls"].map(str::to_owned)]);
         metrics.trunk_is_gone("voice", "main");
         metrics.trunk_is_gone("voice", "never-seen");
         let after = text(&metrics);
         assert!(!after.contains("trunk=\"main\""), "{after}");
         assert_eq!(after.matches("trunk=\"other\"").count(), 6, "{after}");
+    }
+
+    #[test]
+    fn a_condition_is_told_as_it_is_now_and_no_other() {
+        let metrics = Metrics::new(Instant::now());
+        let series = |metrics: &Metrics| -> Vec<String> {
+            let text = text(metrics);
+            text.lines().filter(|line| line.starts_with("sofia_operator_trunk_condition{")).map(str::to_owned).collect()
+        };
+        let tell = |all: &[[&str; 3]]| {
+            let all = all.iter().map(|said| said.map(str::to_owned)).collect();
+            metrics.conditions_are("voice", "main", all);
+        };
+        tell(&[["Ready", "True", "TakesCalls"], ["Degraded", "False", "AllWell"]]);
+        tell(&[["Ready", "False", "FreeSwitchNotReady"], ["Degraded", "False", "AllWell"]]);
+        let label = |kind: &str, status: &str, reason: &str| {
+            format!(
+                "sofia_operator_trunk_condition{{namespace=\"voice\",reason=\"{reason}\",status=\"{status}\",trunk=\"main\",\
+                 type=\"{kind}\"}} 1"
+            )
+        };
+        let mut expected =
+            vec![label("Degraded", "False", "AllWell"), label("Ready", "False", "FreeSwitchNotReady")];
+        let mut found = series(&metrics);
+        (expected.sort(), found.sort());
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn freeswitchs_pods_are_told_where_it_is_run_here() {
+        let metrics = Metrics::new(Instant::now());
+        metrics.trunk_is("voice", "external", &TrunkFigures::default());
+        assert!(!text(&metrics).contains("trunk_freeswitch_pods{"));
+        let pods = SwitchPods { ready: 0, draining: 1, not_ready: 2 };
+        metrics.trunk_is("voice", "main", &TrunkFigures { free_switch: Some(pods), ..TrunkFigures::default() });
+        let text = text(&metrics);
+        for (state, count) in [("ready", 0), ("draining", 1), ("not_ready", 2)] {
+            let line = format!(
+                "sofia_operator_trunk_freeswitch_pods{{namespace=\"voice\",state=\"{state}\",trunk=\"main\"}} {count}"
+            );
+            assert!(text.contains(&line), "{line} in {text}");
+        }
     }
 
     #[test]

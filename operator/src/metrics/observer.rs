@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::{ApplyResult, DrainEnd, Metrics, ReconcileOutcome, TrunkFigures};
 use crate::controller::observe::{Observe, Outcome};
 use crate::controller::stores::TrunkKey;
@@ -67,6 +69,11 @@ impl Observe for Observer {
 
     fn fleet(&self, trunk: &TrunkKey, figures: &TrunkFigures) {
         self.metrics.trunk_is(&trunk.namespace, &trunk.name, figures);
+    }
+
+    fn conditions(&self, trunk: &TrunkKey, conditions: &[Condition]) {
+        let said = |condition: &Condition| [&condition.type_, &condition.status, &condition.reason].map(String::clone);
+        self.metrics.conditions_are(&trunk.namespace, &trunk.name, conditions.iter().map(said).collect());
     }
 
     fn forget(&self, trunk: &TrunkKey) {

@@ -174,3 +174,20 @@ async fn an_object_of_somebody_else_with_a_name_that_is_needed_is_not_taken() {
     world.until_ready("main").await;
     assert!(world.is("main", "Degraded", "False"));
 }
+
+#[tokio::test]
+async fn a_front_door_that_is_closed_is_in_the_figures() {
+    let world = World::start();
+    world.apply("main", json!({}));
+    world.until_ready("main").await;
+    let free_switch = |world: &World| world.passes.figures.lock().expect("figures").get("main")?.free_switch;
+    let says = |world: &World, kind: &str| {
+        let all = world.passes.conditions.lock().expect("conditions");
+        all.get("main").and_then(|all| all.iter().find(|said| said[0] == kind).map(|said| said[1].clone()))
+    };
+    world.until("it is counted", |world| free_switch(world).is_some_and(|pods| pods.ready == 1)).await;
+    assert_eq!(says(&world, "Ready").as_deref(), Some("True"));
+    world.cluster.set_ready(false);
+    world.until("it is counted", |world| free_switch(world).is_some_and(|pods| pods.not_ready == 1)).await;
+    world.until("the condition is told", |world| says(world, "Ready").as_deref() == Some("False")).await;
+}

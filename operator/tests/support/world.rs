@@ -1,15 +1,17 @@
 //! A whole of API server, cluster, pods and operator, and the words in which scenarios speak of it.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use sofia_operator::{
@@ -39,6 +41,10 @@ pub struct Passes {
     unchanged_in_a_row: AtomicUsize,
     failed: AtomicUsize,
     forgotten: AtomicUsize,
+    /// What was last told of each trunk's figures.
+    pub figures: Mutex<HashMap<String, TrunkFigures>>,
+    /// What was last told of each trunk's conditions: type, status, reason.
+    pub conditions: Mutex<HashMap<String, Vec<[String; 3]>>>,
 }
 
 impl Observe for Passes {
@@ -64,7 +70,15 @@ impl Observe for Passes {
     fn scrape_failed(&self) {}
     fn drain_began(&self) {}
     fn drain_ended(&self, _: DrainEnd) {}
-    fn fleet(&self, _: &TrunkKey, _: &TrunkFigures) {}
+
+    fn fleet(&self, trunk: &TrunkKey, figures: &TrunkFigures) {
+        self.figures.lock().expect("no test panics while it holds them").insert(trunk.name.clone(), *figures);
+    }
+
+    fn conditions(&self, trunk: &TrunkKey, conditions: &[Condition]) {
+        let said = conditions.iter().map(|said| [&said.type_, &said.status, &said.reason].map(String::clone)).collect();
+        self.conditions.lock().expect("no test panics while it holds them").insert(trunk.name.clone(), said);
+    }
 
     fn forget(&self, _: &TrunkKey) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);

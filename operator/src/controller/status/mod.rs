@@ -19,7 +19,7 @@ pub use trouble::{Trouble, TroubleKind};
 pub use views::{PodFacts, WorkloadView};
 
 use super::build::labels::{self, Component};
-use crate::metrics::TrunkFigures;
+use crate::metrics::{SwitchPods, TrunkFigures};
 
 /// What a status is derived from.
 #[derive(Clone, Copy, Debug)]
@@ -47,9 +47,24 @@ pub struct StatusInputs<'a> {
     pub entry_point: EntryPointFacts<'a>,
 }
 
-/// The calls and pods of a trunk in sum.
-pub fn trunk_figures(pods: &[PodFacts], workload: Option<&WorkloadView>) -> TrunkFigures {
-    views::Fleet::of(pods, workload).figures()
+/// The calls and pods of a trunk in sum; those of FreeSWITCH where it is run here.
+pub fn trunk_figures(
+    pods: &[PodFacts],
+    workload: Option<&WorkloadView>,
+    free_switch: Option<&[PodFacts]>,
+) -> TrunkFigures {
+    let free_switch = free_switch.map(|pods| {
+        pods.iter().fold(SwitchPods::default(), |mut sum, pod| {
+            let of_its_state = match (pod.draining, pod.ready) {
+                (true, _) => &mut sum.draining,
+                (false, true) => &mut sum.ready,
+                (false, false) => &mut sum.not_ready,
+            };
+            *of_its_state += 1;
+            sum
+        })
+    });
+    TrunkFigures { free_switch, ..views::Fleet::of(pods, workload).figures() }
 }
 
 /// Derives the whole status. The same inputs give an equal status, whatever the time, once it has been written.

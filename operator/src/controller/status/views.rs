@@ -169,6 +169,7 @@ impl Fleet {
             full: self.full,
             draining: self.draining,
             not_working: self.serving.saturating_sub(self.working()),
+            free_switch: None,
         }
     }
 
