@@ -9,6 +9,8 @@ const CALLERS: usize = 6;
 
 /// What counts as a gap in audio that comes every 20 ms.
 const GAP_MS: f64 = 60.0;
+/// How much slower than it should be the machine may be at most before a run says nothing in favour of the product.
+const MOST_SLOWER: f64 = 4.0;
 
 #[tokio::test]
 async fn the_conversation_survives_a_pod_that_is_killed() {
@@ -72,7 +74,8 @@ async fn lose(how: &str, harm: &[&str], goal_ms: f64) {
     println!("{how}: {} calls went on, silent for {median:.0} ms (median), {longest:.0} ms (longest)", gaps.len());
     // The median is held to the goal, and each call to what a caller would wait for. How much slower than it should be this machine is
     // just now, the calls of the other pods tell.
-    let slower = (gap_of_others / GAP_MS).max(1.0);
+    // A fault that slows everybody does not raise its own limit: beyond that the goal is missed.
+    let slower = (gap_of_others / GAP_MS).clamp(1.0, MOST_SLOWER);
     println!("{how}: the longest gap of the other pods' callers was {gap_of_others:.0} ms");
     assert!(median <= goal_ms * slower, "{how}: {gaps:?}, others {gap_of_others}");
     assert!(longest <= goal_ms * slower + 5_000.0, "{how}: {gaps:?}, others {gap_of_others}");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{Event, Namespace as KubeNamespace, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Event, Namespace as KubeNamespace, Pod, Secret, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
@@ -104,6 +104,17 @@ impl Namespace {
             .into_iter()
             .map(|event| format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default()))
             .collect()
+    }
+
+    /// What a pod's admin HTTP shows to everybody at `path`; empty where there is none.
+    ///
+    /// # Panics
+    /// When the pod has no name, which none has that is in the cluster.
+    pub async fn ask_pod(&self, pod: &Pod, path: &str) -> String {
+        let name = pod.metadata.name.as_deref().expect("pods have names");
+        let path = format!("/api/v1/namespaces/{}/pods/http:{name}:8080/proxy/{path}", self.name);
+        let request = http::Request::get(path).body(Vec::new()).expect("a request");
+        self.client.request_text(request).await.unwrap_or_default()
     }
 
     /// Prints how far the scenario is, and since when it runs.
