@@ -6,7 +6,11 @@ use std::{fs, path::Path};
 
 use common::{assert_kept, refusals};
 use serde_json::Value;
-use sofia_crds::{VoiceTrunk, validate::validate};
+use sofia_crds::{
+    VoiceTrunk,
+    spec::{TransferDestination, TransferMode},
+    validate::validate,
+};
 
 /// The VoiceTrunks among the documents of each file in `config/samples`, with the file's name.
 fn samples() -> Vec<(String, Value)> {
@@ -39,5 +43,35 @@ fn the_samples_are_admitted_and_valid() {
         assert_eq!(validate(&typed.spec), [], "{name}");
         let kept = serde_json::to_value(&typed.spec).expect("a spec is JSON");
         assert_kept(&trunk["spec"], &kept, &format!("{name}: spec"));
+    }
+}
+
+/// What a prompt promises, in the words of instructions: transfers, or that somebody is put through or connected.
+fn promises_transfers(prompt: &str) -> bool {
+    let prompt = prompt.to_lowercase();
+    ["transfer", "put through", "put them through", "connect the caller", "forward the call"]
+        .iter()
+        .any(|words| prompt.contains(words))
+}
+
+#[test]
+fn no_sample_has_the_model_promise_what_its_trunk_can_not_do() {
+    for (name, trunk) in samples() {
+        let spec = serde_json::from_value::<VoiceTrunk>(trunk).unwrap_or_else(|error| panic!("{name}: {error}")).spec;
+        let prompt = spec.conversation.prompt.as_deref().unwrap_or_default();
+        let enabled = spec.transfers.mode == TransferMode::Enabled;
+        assert_eq!(promises_transfers(prompt), enabled, "{name}: the prompt and transfers.mode must say the same");
+        let named = |destination: &TransferDestination| {
+            prompt.contains(destination.name.as_deref().unwrap_or(&destination.number))
+        };
+        let unnamed: Vec<_> = spec.transfers.destinations.iter().filter(|destination| !named(destination)).collect();
+        assert!(unnamed.is_empty(), "{name}: the model is not told of {unnamed:?}");
+        // A number in a prompt is one that the model will try.
+        let numbers: Vec<&str> = prompt
+            .split(|letter: char| !letter.is_ascii_digit() && letter != '+')
+            .filter(|digits| digits.trim_start_matches('+').len() > 2)
+            .collect();
+        let leads = |number: &&str| spec.transfers.destinations.iter().any(|known| known.number == *number);
+        assert!(numbers.iter().all(leads), "{name}: nothing leads to one of {numbers:?}");
     }
 }

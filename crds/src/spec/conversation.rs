@@ -56,7 +56,7 @@ pub struct Conversation {
     #[x_kube(validation = text::at_most_bytes(1000), validation = text::not_none())]
     pub transfer_phrase: Option<String>,
 
-    /// To what kinds of destinations the model may transfer callers; it is offered no other.
+    /// To what kinds of destinations the model may transfer callers; it is offered no other, and none that transfers does not allow.
     pub transfer_destinations: TransferDestinations,
 
     /// What the agent says when its pod takes over a call that another pod lost. Left out: it just goes on.
@@ -105,8 +105,7 @@ impl Default for Conversation {
 /// To what kinds of destinations callers may be transferred.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferDestinations {
-    /// What the trunk has rules for: Names where freeSwitch has a gateway, None where it has none, Addresses with an
-    /// external FreeSWITCH.
+    /// What transfers allows: the kinds that are among its destinations, and Addresses with an external FreeSWITCH.
     #[default]
     Auto,
     /// None at all.

@@ -72,8 +72,8 @@ pub struct FreeSwitch {
     ))]
     pub allowed_peers: Vec<String>,
 
-    /// Carriers that FreeSWITCH registers with or sends calls to. The first one takes the calls that the agent transfers
-    /// to numbers outside.
+    /// Carriers that FreeSWITCH registers with or sends calls to. The first one takes the calls that the agent transfers, unless
+    /// transfers.gateway names another.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

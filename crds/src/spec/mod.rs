@@ -12,6 +12,7 @@ mod pod;
 mod scaling;
 mod sessions;
 mod text;
+mod transfers;
 
 use std::sync::LazyLock;
 
@@ -35,6 +36,7 @@ pub use open_ai::{
 pub use pod::{SecretKeyRef, SecretRef};
 pub use scaling::{Scaling, ScalingMode};
 pub use sessions::{Drain, RecordAudio, Records, Sessions};
+pub use transfers::{TransferDestination, TransferFailure, TransferMode, Transfers};
 
 use crate::{schema::structural, status::VoiceTrunkStatus};
 
@@ -124,7 +126,27 @@ const NUMBER_PATTERN: &str = concat!(
     validation = Rule::new(
         "!has(self.scaling.targetSessionsPerPod) || self.scaling.targetSessionsPerPod <= self.sessions.maxPerPod"
     )
-    .message("lower scaling.targetSessionsPerPod to at most sessions.maxPerPod, or leave it out to have 70 % of that")
+    .message("lower scaling.targetSessionsPerPod to at most sessions.maxPerPod, or leave it out to have 70 % of that"),
+    validation = Rule::new(
+        "self.transfers.mode == 'Disabled' || has(self.externalFreeSwitch) \
+         || (has(self.freeSwitch) && has(self.freeSwitch.gateways) && size(self.freeSwitch.gateways) > 0)"
+    )
+    .message("add the gateway by which transferred calls go out to freeSwitch.gateways, or set transfers.mode to Disabled"),
+    validation = Rule::new(
+        "self.transfers.mode == 'Disabled' || has(self.externalFreeSwitch) \
+         || (has(self.transfers.destinations) && size(self.transfers.destinations) > 0)"
+    )
+    .message("list in transfers.destinations to whom callers may be transferred"),
+    validation = Rule::new(
+        "!has(self.transfers.gateway) || (has(self.freeSwitch) && has(self.freeSwitch.gateways) \
+         && self.freeSwitch.gateways.exists(gateway, gateway.name == self.transfers.gateway))"
+    )
+    .message("set transfers.gateway to the name of one of freeSwitch.gateways, or leave it out to have the first"),
+    validation = Rule::new(
+        "!has(self.externalFreeSwitch) || !(has(self.transfers.gateway) || has(self.transfers.callerId) \
+         || (has(self.transfers.destinations) && size(self.transfers.destinations) > 0))"
+    )
+    .message("leave out transfers.destinations, gateway and callerId with externalFreeSwitch, whose own dialplan decides")
 )]
 pub struct VoiceTrunkSpec {
     /// Dialled numbers that the agent answers, as regular expressions that a whole number must match, such as \+4930\d+;
@@ -166,6 +188,9 @@ pub struct VoiceTrunkSpec {
     /// How the agent speaks and listens.
     pub conversation: Conversation,
 
+    /// Where the agent may transfer callers. Left out: nowhere.
+    pub transfers: Transfers,
+
     /// Where call records go. Left out: none are made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub records: Option<Records>,
@@ -188,6 +213,7 @@ impl Default for VoiceTrunkSpec {
             backends: None,
             sessions: Sessions::default(),
             conversation: Conversation::default(),
+            transfers: Transfers::default(),
             records: None,
             scaling: Scaling::default(),
             drain: Drain::default(),

@@ -45,6 +45,9 @@ pub fn validate(spec: &VoiceTrunkSpec) -> Vec<Problem> {
         backends(&mut problems, &root.field("backends"), chosen);
     }
     conversation(&mut problems, &root.field("conversation"), &spec.conversation);
+    for (path, destination) in root.field("transfers").field("destinations").items(&spec.transfers.destinations) {
+        problems.check(&path.field("number"), check::number_pattern(&destination.number));
+    }
     if let Some(records) = &spec.records {
         problems.check(&root.field("records").field("url"), check::url(&records.url));
     }

@@ -57,7 +57,7 @@ fn open_ai(transcription: &str, generation: &str, speech: &str) -> Value {
 
 /// All of them; a rule may have several.
 pub fn cases() -> Vec<Case> {
-    [trunk_cases(), text_cases(), free_switch_cases(), fleet_cases(), backend_cases()].into_iter().flatten().collect()
+    [trunk_cases(), text_cases(), transfer_cases(), free_switch_cases(), fleet_cases(), backend_cases()].into_iter().flatten().collect()
 }
 
 fn trunk_cases() -> Vec<Case> {
@@ -187,6 +187,59 @@ fn text_cases() -> Vec<Case> {
         ));
     }
     cases
+}
+
+fn transfer_cases() -> Vec<Case> {
+    let reception = json!([{ "name": "reception", "number": "100" }]);
+    let enabled = |more: Value| {
+        let mut transfers = json!({ "mode": "Enabled", "destinations": reception });
+        transfers.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let mut spec = gateway(json!({}));
+        spec["transfers"] = transfers;
+        spec
+    };
+    let external = |transfers: Value| {
+        json!({ "externalFreeSwitch": { "peers": ["192.0.2.10/32"] }, "transfers": transfers })
+    };
+    let to = |destination: Value| enabled(json!({ "destinations": [destination] }));
+    vec![
+        on_create(
+            "spec",
+            "add the gateway by which transferred calls go out",
+            vec![enabled(json!({})), json!({ "transfers": { "destinations": reception } })],
+            vec![json!({ "transfers": { "mode": "Enabled", "destinations": reception } })],
+        ),
+        on_create(
+            "spec",
+            "list in transfers.destinations",
+            vec![enabled(json!({})), external(json!({ "mode": "Enabled" }))],
+            vec![enabled(json!({ "destinations": [] }))],
+        ),
+        on_create(
+            "spec",
+            "set transfers.gateway to the name",
+            vec![enabled(json!({ "gateway": "carrier" }))],
+            vec![enabled(json!({ "gateway": "other" }))],
+        ),
+        on_create(
+            "spec",
+            "leave out transfers.destinations, gateway and callerId",
+            vec![external(json!({ "mode": "Enabled", "onFailure": "HangUp" }))],
+            vec![external(json!({ "mode": "Enabled", "callerId": "100" })), external(json!({ "destinations": reception }))],
+        ),
+        on_create(
+            "spec.transfers.destinations[]",
+            "write the number of a destination that has a name",
+            vec![to(json!({ "name": "a", "number": "+49305550" })), to(json!({ "number": "\\+4930\\d+" }))],
+            vec![to(json!({ "name": "a", "number": "1|2" }))],
+        ),
+        on_create(
+            "spec.transfers.destinations[].number",
+            "write number as it is dialled",
+            vec![to(json!({ "number": "1|2" }))],
+            vec![to(json!({ "number": "\\d*" }))],
+        ),
+    ]
 }
 
 /// A spec with one text in it, at this path.

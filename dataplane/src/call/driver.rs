@@ -183,8 +183,6 @@ impl<'a> Driver<'a> {
             LegEvent::Transferred(Ok(())) => {
                 self.desk.journal.mark(now, MarkKind::Transfer, "");
                 self.tell(Happening::Transferred);
-                self.carry_out();
-                self.leg.forget();
             }
             LegEvent::Transferred(Err(text)) => {
                 self.switch_error(&format!("expected the call to be transferred, came: {text}"));

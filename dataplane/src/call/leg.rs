@@ -212,8 +212,9 @@ impl Leg {
         }
     }
 
-    /// No pod goes on with this call: what was said is not for those who have leg A from now on, nor for its last event.
-    pub(super) fn forget(&mut self) {
+    /// No pod goes on with this call: what was said is not for leg A's last event. Where the caller is sent elsewhere, and may come back, the
+    /// dialplan takes it away.
+    fn forget(&mut self) {
         // A leg that is gone has forgotten it.
         let _ = self.connection.outbound.set_leg_a_variable(Instant::now(), STATE_VARIABLE, "");
     }

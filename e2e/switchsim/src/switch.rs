@@ -50,6 +50,7 @@ pub struct SwitchBuilder {
     path: Option<PathBuf>,
     globals: HashMap<String, String>,
     aliases: HashMap<String, String>,
+    outside_failures: HashMap<String, Cause>,
     tick: Duration,
 }
 
@@ -57,7 +58,14 @@ impl SwitchBuilder {
     /// From the text of a `freeswitch.xml`; read when the switch starts.
     #[must_use]
     pub fn from_xml(xml: impl Into<String>) -> Self {
-        Self { xml: xml.into(), path: None, globals: HashMap::new(), aliases: HashMap::new(), tick: TICK }
+        Self {
+            xml: xml.into(),
+            path: None,
+            globals: HashMap::new(),
+            aliases: HashMap::new(),
+            outside_failures: HashMap::new(),
+            tick: TICK,
+        }
     }
 
     /// From a file.
@@ -107,6 +115,13 @@ impl SwitchBuilder {
         self
     }
 
+    /// Has calls to `number` by any gateway fail with `cause`; others are answered at once.
+    #[must_use]
+    pub fn with_outside_failure(mut self, number: impl Into<String>, cause: Cause) -> Self {
+        self.outside_failures.insert(number.into(), cause);
+        self
+    }
+
     /// Sets the pace of the session threads instead of FreeSWITCH's 20 ms.
     #[must_use]
     pub const fn with_tick(mut self, tick: Duration) -> Self {
@@ -141,6 +156,7 @@ impl SwitchBuilder {
             sessions: AtomicUsize::new(0),
             pod_legs: watch::Sender::new(0),
             aliases: self.aliases,
+            outside_failures: self.outside_failures,
             tick: self.tick,
         })))
     }
@@ -193,6 +209,8 @@ pub(crate) struct Core {
     /// Pods' legs whose tasks run, those with lingering connections too.
     pub(crate) pod_legs: watch::Sender<usize>,
     aliases: HashMap<String, String>,
+    /// What becomes of calls to numbers outside, of those that fail.
+    pub(crate) outside_failures: HashMap<String, Cause>,
     pub(crate) tick: Duration,
 }
 

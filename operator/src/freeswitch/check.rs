@@ -114,6 +114,26 @@ pub(super) fn number_pattern(field: &str, pattern: &str) -> Check {
     ensure(stands_alone(pattern), field, expected)
 }
 
+/// A name of a destination of transfers: it stands in an expression.
+pub(super) fn destination_name(field: &str, name: &str) -> Check {
+    let fits = consists_of(name, 1..=63, |byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && name.starts_with(|first: char| first.is_ascii_alphabetic());
+    ensure(fits, field, "at most 63 letters, digits and . _ -, a letter first")
+}
+
+/// A number as it is dialled: it stands in a dial string.
+pub(super) fn number(field: &str, number: &str) -> Check {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    let fits = consists_of(digits, 1..=63, |byte| byte.is_ascii_alphanumeric() || b"*#".contains(&byte));
+    ensure(fits, field, "a number as it is dialled, such as +4930555100")
+}
+
+/// A caller's number that others are shown: it stands in a dial string and in a SIP header.
+pub(super) fn caller_id(field: &str, number: &str) -> Check {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    ensure(consists_of(digits, 1..=32, |byte| byte.is_ascii_digit()), field, "at most 32 digits, with or without +")
+}
+
 /// The echo number: digits and letters as callers dial them.
 pub(super) fn echo_number(field: &str, number: &str) -> Check {
     let fits = consists_of(number, 0..=32, |byte| byte.is_ascii_alphanumeric() || b"+*#".contains(&byte));

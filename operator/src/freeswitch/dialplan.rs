@@ -13,14 +13,12 @@ use super::error::RenderError;
 use super::xml::Element;
 use super::{
     AFTER_CONTEXT, AGENT_CONTEXT, AGENT_SIP_PORT, ATTEMPTS, DRAINING_VARIABLE, EDGE_CONTEXT, LOOPBACK, SwitchConfig,
-    TRANSFER_CONTEXT, callers, check, gateways,
+    callers, check, transfers,
 };
 
 /// What a dialled number may consist of: digits, letters and marks that mean nothing in a dial string. `\z` and not `$`, which
 /// in PCRE holds before a last line end too.
 const DIALLED: &str = r"^[0-9A-Za-z+*#._-]{1,64}\z";
-/// What an agent may call outside: a number or a name at a PBX, never an address.
-const OUTSIDE: &str = r"^\+?[0-9A-Za-z*#][0-9A-Za-z*#._-]{0,62}\z";
 /// Hosts in one attempt: each is looked up and balanced anew, so each try may be another pod.
 const HOSTS_PER_ATTEMPT: usize = 3;
 /// Without RTP for so long, a pod is taken for lost. Pods send a packet every 20 ms whatever happens.
@@ -29,17 +27,17 @@ const MEDIA_TIMEOUT_MS: u32 = 1000;
 const LEG_TIMEOUT_SECONDS: u32 = 3;
 /// The same from the second attempt on: the caller may wait in silence then, and the pod that hangs may still be behind the
 /// Service, where it is met again. FreeSWITCH counts whole seconds; a pod answers within milliseconds.
-const NEXT_LEG_TIMEOUT_SECONDS: u32 = 1;
+pub(super) const NEXT_LEG_TIMEOUT_SECONDS: u32 = 1;
 /// Variable of leg A: whether a pod has answered this caller.
-const ANSWERED: &str = "sofia_phone_answered";
+pub(super) const ANSWERED: &str = "sofia_phone_answered";
 /// Variable of leg A: whether a pod that had answered was lost.
-const LOST: &str = "sofia_phone_lost";
+pub(super) const LOST: &str = "sofia_phone_lost";
 /// Variable of leg A: attempts before those that are counted now.
-const EARLIER: &str = "sofia_phone_earlier";
+pub(super) const EARLIER: &str = "sofia_phone_earlier";
 /// Variable of leg A that a pod sets when it hands the call over.
 const HANDED_OVER: &str = "sofia_phone_handed_over";
 /// Variable of leg A: what was said, for the next pod and for nobody else.
-const STATE: &str = "sofia_phone_state";
+pub(super) const STATE: &str = "sofia_phone_state";
 /// Variable of leg A: an `x` for each time that FreeSWITCH had no session left for another leg, since a pod last had the call.
 const THROTTLED: &str = "sofia_phone_throttled";
 /// Variable of leg A: milliseconds before another try.
@@ -53,7 +51,7 @@ const RETRY_AFTER_SECONDS: u32 = 30;
 
 pub(super) fn contexts(config: &SwitchConfig<'_>) -> Result<[Element; 4], RenderError> {
     check::word("the ESL token", config.esl_token.expose())?;
-    Ok([edge(config)?, after(config), agent(config)?, transfer(config)?])
+    Ok([edge(config)?, after(config), agent(config)?, transfers::context(config)?])
 }
 
 fn edge(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
@@ -137,6 +135,8 @@ fn after(config: &SwitchConfig<'_>) -> Element {
             NEXT_LEG_TIMEOUT_SECONDS,
             config,
         )))
+        .comment("a transfer that failed: the caller is back with the agent, who is told why")
+        .child(transfers::returned(config))
         .comment("lost for the first time: pods that refused the call before it was answered don't count")
         .child(first_loss(config))
         .comment("a pod was lost, or none answered, while the caller is still here: the next one takes over");
@@ -203,7 +203,7 @@ fn first_loss(config: &SwitchConfig<'_>) -> Element {
 }
 
 /// Before another bridge: what the last one left must not be taken for its end.
-fn again(condition: Element) -> Element {
+pub(super) fn again(condition: Element) -> Element {
     ["originate_failed_cause", "bridge_hangup_cause", "sip_invite_failure_phrase"]
         .into_iter()
         .fold(condition, |condition, name| action(condition, "unset", name))
@@ -219,8 +219,19 @@ fn refused(name: &'static str, cause: &'static str, status: &'static str, hangup
 /// A bridge to a pod, and where the caller's leg goes on. At most one of the two causes is set then: the first by a bridge that
 /// failed, the second by one that ended.
 fn attempt(condition: Element, number: impl ToString, leg_timeout: u32, config: &SwitchConfig<'_>) -> Element {
+    attempt_telling(condition, number, leg_timeout, None, config)
+}
+
+/// The same with a header beside those that every pod gets: `sip_h_…=…`.
+pub(super) fn attempt_telling(
+    condition: Element,
+    number: impl ToString,
+    leg_timeout: u32,
+    told: Option<String>,
+    config: &SwitchConfig<'_>,
+) -> Element {
     let number = number.to_string();
-    let variables = [
+    let mut variables = vec![
         format!("media_timeout={MEDIA_TIMEOUT_MS}"),
         format!("leg_timeout={leg_timeout}"),
         format!("absolute_codec_string=${{{}}}", callers::CODECS),
@@ -234,6 +245,7 @@ fn attempt(condition: Element, number: impl ToString, leg_timeout: u32, config: 
         format!("sip_h_X-Caller=${{{}}}", callers::CALLER),
         format!("sip_h_X-Sofia-Token={}", config.esl_token.expose()),
     ];
+    variables.extend(told);
     let bridge =
         format!("[{}]sofia/{AGENT_CONTEXT}/${{sofia_phone_dialed}}@{LOOPBACK}:{AGENT_SIP_PORT}", variables.join(","));
     let next = format!("ended-{number}-${{originate_failed_cause}}${{bridge_hangup_cause}} XML {AFTER_CONTEXT}");
@@ -264,27 +276,11 @@ fn to_pod(condition: Element, hosts: &[&str], port: u16) -> Element {
     action(condition, "hangup", "NORMAL_TEMPORARY_FAILURE")
 }
 
-fn transfer(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
-    let mut transfer = context(TRANSFER_CONTEXT);
-    if let Some(gateway) = gateways::first(config)? {
-        let mut outside = dialled(OUTSIDE);
-        // With a person at the other end, music on hold is what it is meant for.
-        outside = action(outside, "unset", "hold_music");
-        outside = action(outside, "unset", STATE);
-        outside = action(outside, "set", "hangup_after_bridge=true");
-        outside = action(outside, "set", "continue_on_fail=false");
-        outside = action(outside, "bridge", format!("sofia/gateway/{gateway}/${{destination_number}}"));
-        transfer = transfer.child(Element::named("extension", "outside").child(outside));
-    }
-    let nowhere = action(Element::new("condition"), "hangup", "NO_ROUTE_DESTINATION");
-    Ok(transfer.child(Element::named("extension", "nowhere").child(nowhere)))
-}
-
-fn context(name: &'static str) -> Element {
+pub(super) fn context(name: &'static str) -> Element {
     Element::named("context", name)
 }
 
-fn dialled(expression: impl Into<super::xml::Value>) -> Element {
+pub(super) fn dialled(expression: impl Into<super::xml::Value>) -> Element {
     said("destination_number", expression)
 }
 
@@ -319,6 +315,6 @@ fn later(condition: Element) -> Element {
 }
 
 /// The status reaches a caller who was not answered, the cause everyone.
-fn refusal(condition: Element, status: &'static str, cause: &'static str) -> Element {
+pub(super) fn refusal(condition: Element, status: &'static str, cause: &'static str) -> Element {
     action(action(condition, "respond", status), "hangup", cause)
 }

@@ -15,10 +15,15 @@ pub(super) fn gateways(config: &SwitchConfig<'_>) -> Result<Element, RenderError
     Ok(Element::new("gateways").children(all.collect::<Result<Vec<_>, _>>()?))
 }
 
-/// The gateway that calls to numbers outside take.
-pub(super) fn first<'a>(config: &SwitchConfig<'a>) -> Result<Option<&'a str>, RenderError> {
-    let Some(gateway) = config.free_switch.gateways.first() else { return Ok(None) };
-    check::gateway_name("spec.freeSwitch.gateways[0].name", &gateway.name)?;
+/// The gateway that transferred calls take.
+pub(super) fn of_transfers<'a>(config: &SwitchConfig<'a>) -> Result<Option<&'a str>, RenderError> {
+    let all = &config.free_switch.gateways;
+    let chosen = match &config.transfers.gateway {
+        Some(name) => all.iter().find(|gateway| gateway.name == *name),
+        None => all.first(),
+    };
+    let Some(gateway) = chosen else { return Ok(None) };
+    check::gateway_name("spec.transfers.gateway", &gateway.name)?;
     Ok(Some(&gateway.name))
 }
 

@@ -24,6 +24,7 @@ mod error;
 mod gateways;
 mod profiles;
 mod switch;
+mod transfers;
 mod xml;
 
 #[cfg(test)]
@@ -31,7 +32,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use sofia_crds::spec::{Codec, FreeSwitch};
+use sofia_crds::spec::{Codec, FreeSwitch, Transfers};
 
 pub use error::RenderError;
 
@@ -70,6 +71,8 @@ pub struct SwitchConfig<'a> {
     pub sessions_per_second: u32,
     /// `spec.numbers`.
     pub numbers: &'a [String],
+    /// `spec.transfers`.
+    pub transfers: &'a Transfers,
     /// `spec.echoNumber`.
     pub echo_number: &'a str,
     /// Codecs towards the pods, best first.

@@ -16,7 +16,7 @@ use crate::turn::{sentence::SentenceSplitter, speakable::Speakable, tool::ToolCa
 const MAX_TOOLS: u32 = 8;
 /// Tells the model of a transfer that came to nothing, with the caller's next words. Brackets are taken out of spoken
 /// words, so nobody can say it.
-const TRANSFER_FAILED: &str = "[The transfer has failed. The caller is still here.]";
+pub(super) const TRANSFER_FAILED: &str = "[The transfer has failed. The caller is still here.]";
 
 #[derive(Debug)]
 pub(super) struct Reply {
@@ -328,6 +328,9 @@ impl Conversation {
             ToolCall::Transfer { destination } => {
                 self.stage = Stage::Transferring;
                 self.timers.set(Timer::Transfer, now, self.settings.limits.transfer);
+                // Whoever gets the caller back finds a conversation that knows of it, and none that transfers again.
+                self.unsaved = false;
+                self.save(now);
                 self.actions.push_back(Action::Transfer { destination });
             }
             ToolCall::SendDtmf { digits } => self.actions.push_back(Action::SendDtmf { digits }),

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Conversation,
+    Conversation, Stage,
     caller::Said,
     event::{Action, TurnId},
     playout::{Voice, guess_share},
+    reply::TRANSFER_FAILED,
     settings::ConversationSettings,
     timers::Timer,
 };
@@ -57,6 +58,11 @@ impl Conversation {
             }
             unanswered.push_str(&said.text);
         }
+        let mut history = self.history.clone();
+        if self.stage == Stage::Transferring {
+            // Only read if the caller comes back: nobody answered there, or this pod was lost before it was done.
+            history.push_user(TRANSFER_FAILED);
+        }
         SavedState {
             kept_at_ms: 0,
             call_id: self.settings.call_id.clone(),
@@ -67,7 +73,7 @@ impl Conversation {
             takeovers: self.takeovers,
             failures: self.failures,
             silence_prompts: self.silence_prompts,
-            history: self.history.messages().cloned().collect(),
+            history: history.messages().cloned().collect(),
             reply: self.saved_reply(now),
             hearing: self.is_hearing(),
             unanswered,

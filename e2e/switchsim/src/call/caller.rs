@@ -322,6 +322,9 @@ impl CallerLeg<'_> {
         let core = self.shared.core.clone();
         if let Some(gateway) = &dial.gateway {
             if core.config.has_gateway(gateway) {
+                if let Some(cause) = core.outside_failures.get(&dial.user) {
+                    return self.bridge_failed(*cause);
+                }
                 return self.bridge_outside(data).await;
             }
             self.shared.problem(format!("there is no gateway {gateway:?}"));

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sofia_crds::spec::{
     Backchannels, BackendKind, Backends, BargeInMode, CallerNumbers, Codec, Conversation, EchoGuard, InbandDtmf,
     LogLevel, OpenAiBackend, PromptRole, RecordAudio, Records, RetryPolicy, SecretKeyRef, SilenceMode, SpeechFormat,
-    Switch, Thoughts, TranscriptCheck, TranscriptFormat, TransferDestinations,
+    Switch, Thoughts, TranscriptCheck, TranscriptFormat, TransferDestination, TransferDestinations, TransferMode,
 };
 
 use super::{BuildError, metadata::Context, names};
@@ -303,20 +303,43 @@ impl Environment {
     }
 }
 
-/// What the context of transfers has rules for, unless users say otherwise: the operator's own has one, for the first
-/// gateway, that takes no addresses. A model that is offered what leads nowhere would hang callers up with a promise.
+/// To what kinds of destinations the model may transfer: what it is told, but none that the context of transfers has no rules for. A model
+/// that is offered what leads nowhere would lose callers with a promise.
 fn transfer_destinations(context: &Context<'_>) -> &'static str {
-    match context.spec.conversation.transfer_destinations {
-        TransferDestinations::Auto => match context.spec.switch() {
-            Switch::Managed(free_switch) if free_switch.gateways.is_empty() => "none",
-            Switch::Managed(_) => "names",
-            Switch::External(_) => "addresses",
+    let spec = context.spec;
+    let allowed = match (spec.transfers.mode, spec.switch()) {
+        (TransferMode::Disabled, _) => TransferDestinations::None,
+        (TransferMode::Enabled, Switch::External(_)) => TransferDestinations::Addresses,
+        (TransferMode::Enabled, Switch::Managed(free_switch)) => match &spec.transfers.destinations[..] {
+            _ if free_switch.gateways.is_empty() => TransferDestinations::None,
+            [] => TransferDestinations::None,
+            all if all.iter().any(has_letters) => TransferDestinations::Names,
+            _ => TransferDestinations::Numbers,
         },
-        TransferDestinations::None => "none",
-        TransferDestinations::Numbers => "numbers",
-        TransferDestinations::Names => "names",
-        TransferDestinations::Addresses => "addresses",
-    }
+    };
+    let rank = |kind| match kind {
+        TransferDestinations::None => (0, "none"),
+        TransferDestinations::Numbers => (1, "numbers"),
+        TransferDestinations::Names => (2, "names"),
+        TransferDestinations::Addresses => (3, "addresses"),
+        TransferDestinations::Auto => (4, ""),
+    };
+    rank(allowed).min(rank(spec.conversation.transfer_destinations)).1
+}
+
+/// Whether a destination is, or may be, called by a name.
+fn has_letters(destination: &TransferDestination) -> bool {
+    let mut letters = destination.number.chars();
+    let mut of_the_number = || loop {
+        match letters.next() {
+            None => return false,
+            // A class of characters such as \d, or a mark that stands for itself.
+            Some('\\') => drop(letters.next()),
+            Some(letter) if letter.is_ascii_alphabetic() => return true,
+            Some(_) => {}
+        }
+    };
+    destination.name.is_some() || of_the_number()
 }
 
 /// Where what FreeSWITCH presents with each call is kept: the name of the Secret and the key in it.

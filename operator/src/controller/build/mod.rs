@@ -218,6 +218,7 @@ fn switch_config<'a>(
         free_switch,
         sessions_per_second: context.spec.sessions_per_second(free_switch),
         numbers: &context.spec.numbers,
+        transfers: &context.spec.transfers,
         echo_number: &context.spec.echo_number,
         codecs: &context.spec.data_plane.codecs,
         esl_host,

@@ -6,6 +6,8 @@ use std::time::Duration;
 use switchsim::pod::{Behaviour, PodCall, TestPod};
 use switchsim::{CallOutcome, CallPlan, Cause, EndedBy, Happening, OfferKind, Snapshot, Switch, SwitchBuilder};
 
+use sofia_crds::spec::{TransferFailure, Transfers};
+
 use super::Given;
 use crate::freeswitch::DRAINING_VARIABLE;
 
@@ -316,35 +318,88 @@ async fn nobody_can_dial_into_the_middle_of_a_call() {
     assert_eq!(pod.call_count(), 0);
 }
 
-#[tokio::test]
-async fn a_transfer_goes_out_through_the_first_gateway() {
+/// Transfers a caller of this trunk, and says what became of the call after a moment: the last of its bridges.
+async fn transferred(given: Given, destination: &str) -> CallOutcome {
     let pod = pod(Behaviour::Mute).await;
-    let call = switch(&with_carrier(Given::full()), pod.address()).dial(plan("100"));
+    let call = switch(&with_carrier(given), pod.address()).dial(plan("100"));
     call.answered(SOON).await.unwrap();
-    let seen = first_call(&pod).await;
-    seen.send(&format!("api uuid_transfer {} +15559999 XML transfer\n\n", call.uuid()));
-    let outside = Happening::BridgedOutside { to: "sofia/gateway/carrier-a/+15559999".to_owned() };
-    call.wait_until("the gateway", SOON, |call| call.happened(|what| *what == outside)).await.unwrap();
+    first_call(&pod).await.send(&format!("api uuid_transfer {} {destination} XML transfer\n\n", call.uuid()));
+    let outside = |what: &Happening| matches!(what, Happening::BridgedOutside { .. });
+    // Or the call ends, which is an end too.
+    let settled = call.wait_until("the transfer's end", SOON, |call| call.legs.len() > 1 || call.happened(outside));
+    let _ = settled.await;
     call.hang_up();
-    let outcome = call.outcome().await;
-    assert_eq!(bridges(&outcome).last(), Some(&"sofia/gateway/carrier-a/+15559999"));
+    call.outcome().await
 }
 
 #[tokio::test]
-async fn a_transfer_to_what_is_no_number_or_without_a_gateway_ends_with_a_cause() {
+async fn a_transfer_goes_out_through_the_first_gateway_or_the_one_that_is_named() {
+    for (gateway, expected) in [(None, "carrier-a"), (Some("carrier-b"), "carrier-b")] {
+        let mut given = Given::full();
+        given.transfers.gateway = gateway.map(str::to_owned);
+        let outcome = transferred(given, "+15559999").await;
+        let to = format!("[leg_timeout=30]sofia/gateway/{expected}/+15559999");
+        assert_eq!(bridges(&outcome).last(), Some(&to.as_str()));
+    }
+}
+
+#[tokio::test]
+async fn a_name_leads_to_its_number_and_the_other_side_sees_the_trunks() {
+    for destination in ["reception", "Reception", "100"] {
+        let mut given = Given::full();
+        given.transfers.caller_id = Some("+4930555000".to_owned());
+        let outcome = transferred(given, destination).await;
+        let to = "[leg_timeout=30,origination_caller_id_number=+4930555000,origination_caller_id_name=+4930555000,\
+                  sip_cid_type=pid]sofia/gateway/carrier-a/100";
+        assert_eq!(bridges(&outcome).last(), Some(&to), "{destination}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_is_sent_where_nobody_is_comes_back_to_the_agent() {
+    let off = Given { transfers: Transfers::default(), ..Given::full() };
     for (given, destination) in [
         (Given::minimal(), "+15559999"),
+        (off, "+15559999"),
+        (Given::full(), "+1900555999"),
+        (Given::full(), "+155599990"),
+        (Given::full(), "1000"),
+        (Given::full(), "receptionist"),
         (Given::full(), "sip:anna@example.com"),
         (Given::full(), "1@example.com"),
         (Given::full(), "1,sofia/gateway/carrier-b/2"),
         (Given::full(), "${uuid}"),
     ] {
-        let pod = pod(Behaviour::Mute).await;
-        let call = switch(&with_carrier(given), pod.address()).dial(plan("100"));
-        call.answered(SOON).await.unwrap();
-        first_call(&pod).await.send(&format!("api uuid_transfer {} {destination} XML transfer\n\n", call.uuid()));
-        let outcome = call.outcome().await;
-        assert_eq!(outcome.cause, Cause::NO_ROUTE_DESTINATION, "{destination}");
-        assert_eq!(bridges(&outcome).len(), 1, "{destination}");
+        let outcome = transferred(given.clone(), destination).await;
+        assert!(bridges(&outcome).iter().all(|to| !to.contains("gateway")), "{destination}");
+        assert_eq!((outcome.attempts, outcome.ended_by), (2, EndedBy::Caller), "{destination}: back with a pod");
+        let mut given = given;
+        given.transfers.on_failure = TransferFailure::HangUp;
+        let outcome = transferred(given, destination).await;
+        assert_eq!((outcome.cause, outcome.attempts), (Cause::NO_ROUTE_DESTINATION, 1), "{destination}");
     }
+}
+
+#[tokio::test]
+async fn the_pod_that_gets_a_caller_back_is_told_why_and_looks_for_the_conversation() {
+    let pod = pod(Behaviour::Mute).await;
+    let switch = SwitchBuilder::from_xml(with_carrier(Given::full()).render().unwrap())
+        .with_variable("local_ip_v4", "127.0.0.1")
+        .with_host_alias(ESL, pod.address())
+        .with_host_alias(PODS, pod.address())
+        .with_outside_failure("+15559999", Cause::USER_BUSY)
+        .start()
+        .unwrap();
+    let call = switch.dial(plan("100"));
+    call.answered(SOON).await.unwrap();
+    first_call(&pod).await.send(&format!("api uuid_transfer {} +15559999 XML transfer\n\n", call.uuid()));
+    let next = pod.call(1, SOON).await.expect("the caller is back");
+    assert_eq!(next.header("variable_sip_h_X-Transfer-Failed").as_deref(), Some("USER_BUSY"));
+    assert_eq!(next.header("variable_sip_h_X-Answered").as_deref(), Some("true"));
+    assert_eq!(next.header("variable_sip_h_X-Earlier-Attempts").as_deref(), Some("1"), "there is a state to be read");
+    // Should this pod be lost too, the next one has the caller.
+    next.close();
+    pod.call(2, SOON).await.expect("the next pod");
+    call.hang_up();
+    assert_eq!(call.outcome().await.ended_by, EndedBy::Caller);
 }

@@ -66,6 +66,12 @@ type Field = (&'static str, fn(&mut Given, &str));
 
 const FIELDS: &[Field] = &[
     ("spec.numbers[0]", |given, text| given.numbers = vec![text.to_owned()]),
+    ("spec.transfers.destinations[0].number", |given, text| given.transfers.destinations[0].number = text.to_owned()),
+    ("spec.transfers.destinations[1].number", |given, text| given.transfers.destinations[1].number = text.to_owned()),
+    ("spec.transfers.destinations[1].name", |given, text| {
+        given.transfers.destinations[1].name = Some(text.to_owned());
+    }),
+    ("spec.transfers.callerId", |given, text| given.transfers.caller_id = Some(text.to_owned())),
     ("spec.echoNumber", |given, text| given.echo_number = text.to_owned()),
     ("spec.freeSwitch.allowedPeers[1]", |given, text| given.free_switch.allowed_peers[1] = text.to_owned()),
     ("spec.freeSwitch.network.externalAddress", |given, text| {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use sofia_crds::spec::{
     Codec, FreeSwitch, Gateway, GatewayTransport, NetworkType, Registration, RtpPortRange, SecretKeyRef, Srtp,
+    TransferDestination, TransferMode, Transfers,
 };
 
 use super::{RenderError, SwitchConfig, render, render_fs_cli};
@@ -19,6 +20,7 @@ struct Given {
     free_switch: FreeSwitch,
     sessions_per_second: u32,
     numbers: Vec<String>,
+    transfers: Transfers,
     echo_number: String,
     codecs: Vec<Codec>,
     esl_host: String,
@@ -35,6 +37,7 @@ impl Given {
             free_switch: FreeSwitch::default(),
             sessions_per_second: 2000,
             numbers: Vec::new(),
+            transfers: Transfers::default(),
             echo_number: "9999".to_owned(),
             codecs: vec![Codec::L16, Codec::G722, Codec::Pcmu, Codec::Pcma],
             esl_host: "main-esl.default.svc".to_owned(),
@@ -74,6 +77,7 @@ impl Given {
         Self {
             free_switch,
             numbers: vec![r"\+4930\d+".to_owned(), "(1|2)00".to_owned()],
+            transfers: transfers_to(&[(None, r"\+1555\d{4}"), (Some("reception"), "100")]),
             echo_number: "*99".to_owned(),
             codecs: vec![Codec::G722, Codec::Pcmu],
             gateway_passwords: BTreeMap::from([("carrier-a".to_owned(), password)]),
@@ -91,6 +95,7 @@ impl Given {
             free_switch: &self.free_switch,
             sessions_per_second: self.sessions_per_second,
             numbers: &self.numbers,
+            transfers: &self.transfers,
             echo_number: &self.echo_number,
             codecs: &self.codecs,
             esl_host: &self.esl_host,
@@ -148,5 +153,18 @@ fn no_error_repeats_a_secret() {
     let errors = [given.with(render).unwrap_err(), given.with(render_fs_cli).unwrap_err()];
     for error in errors {
         assert!(!error.to_string().contains("hunter") && error.to_string().contains("password"), "{error}");
+    }
+}
+
+/// Transfers to these names and numbers.
+fn transfers_to(destinations: &[(Option<&str>, &str)]) -> Transfers {
+    let destination = |&(name, number): &(Option<&str>, &str)| TransferDestination {
+        name: name.map(str::to_owned),
+        number: number.to_owned(),
+    };
+    Transfers {
+        mode: TransferMode::Enabled,
+        destinations: destinations.iter().map(destination).collect(),
+        ..Transfers::default()
     }
 }

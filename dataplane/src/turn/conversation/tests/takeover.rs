@@ -53,6 +53,23 @@ fn a_finished_reply_of_which_nothing_was_heard_is_not_asked_for_again() {
 }
 
 #[test]
+fn a_caller_whose_transfer_failed_is_back_with_an_agent_who_knows_of_it() {
+    let mut call = Call::listening();
+    let turn = call.ask("Sales, please");
+    call.reply(turn, "I am connecting you. ");
+    call.input(Input::ReplyTool { turn, call: ToolCall::Transfer { destination: "1001".into() } });
+    call.reply_ends(turn);
+    call.play_all();
+    assert_eq!(call.phase(), Phase::Transferring);
+    call.input(Input::Transferred);
+    let mut next = resumed(call.saved);
+    let actions = next.take();
+    let told = "[The transfer has failed. The caller is still here.]";
+    assert!(matches!(&actions[..], [Action::Generate { text, .. }] if text == told), "{actions:?}");
+    assert_ne!(next.phase(), Phase::Transferring, "it is not tried again by itself");
+}
+
+#[test]
 fn a_call_on_its_way_to_an_end_ends() {
     let mut call = Call::listening();
     let turn = call.ask("Bye");

@@ -26,6 +26,7 @@ const WORDS: &[&str] = &[
     "Aggressive",
     "Ignore",
     "Interrupt",
+    "HangUp",
     "Included",
     "Manual",
     "ClusterIP",

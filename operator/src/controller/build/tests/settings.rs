@@ -54,12 +54,29 @@ fn a_prompt_can_be_left_to_the_data_plane_or_left_out() {
 #[test]
 fn the_model_is_offered_the_transfers_that_the_dialplan_has_rules_for() {
     let destinations = |spec: Value| Fixture::of(spec).settings()["SOFIA_PHONE_TRANSFER_DESTINATIONS"].clone();
-    let gateways = json!([{ "name": "carrier", "proxy": "sip.example.com" }]);
+    let trunk = |gateways: Value, transfers: Value, kinds: &str| {
+        destinations(json!({ "freeSwitch": { "gateways": gateways }, "transfers": transfers,
+            "conversation": { "transferDestinations": kinds } }))
+    };
+    let (none, carrier) = (json!([]), json!([{ "name": "carrier", "proxy": "sip.example.com" }]));
+    let to = |destination: Value| json!({ "mode": "Enabled", "destinations": [destination] });
+    let pattern = json!({ "number": "\\+4930\\d{3,9}" });
     assert_eq!(destinations(json!({})), "none");
-    assert_eq!(destinations(json!({ "freeSwitch": { "gateways": gateways } })), "names");
-    assert_eq!(destinations(json!({ "conversation": { "transferDestinations": "Addresses" } })), "addresses");
-    let external = Fixture::example("external-freeswitch.yaml").settings();
-    assert_eq!(external["SOFIA_PHONE_TRANSFER_DESTINATIONS"], "addresses");
+    assert_eq!(trunk(carrier.clone(), json!({}), "Auto"), "none", "a gateway alone lets nobody out");
+    assert_eq!(trunk(carrier.clone(), json!({}), "Addresses"), "none");
+    assert_eq!(trunk(carrier.clone(), json!({ "mode": "Enabled" }), "Auto"), "none", "nobody is listed");
+    assert_eq!(trunk(none, to(pattern.clone()), "Auto"), "none", "there is no way out");
+    assert_eq!(trunk(carrier.clone(), to(pattern.clone()), "Auto"), "numbers");
+    assert_eq!(trunk(carrier.clone(), to(pattern), "Addresses"), "numbers");
+    let named = to(json!({ "name": "reception", "number": "100" }));
+    assert_eq!(trunk(carrier.clone(), named.clone(), "Auto"), "names");
+    assert_eq!(trunk(carrier.clone(), named.clone(), "Numbers"), "numbers");
+    assert_eq!(trunk(carrier.clone(), named, "None"), "none");
+    assert_eq!(trunk(carrier, to(json!({ "number": "sales|support" })), "Auto"), "names");
+    let external = |transfers: Value| {
+        destinations(json!({ "externalFreeSwitch": { "peers": ["192.0.2.1/32"] }, "transfers": transfers }))
+    };
+    assert_eq!((external(json!({})), external(json!({ "mode": "Enabled" }))), ("none".to_owned(), "addresses".to_owned()));
 }
 
 #[test]
