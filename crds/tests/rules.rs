@@ -56,7 +56,8 @@ fn a_number_that_means_something_else_to_freeswitch_is_refused_at_once() {
         assert!(stands_alone(number) && !refused(number), "{number}");
     }
     let open = ["", "a)|(b", "(a", "a)", "[a", "a]", r"a\", r"a\\", "[[a]", "[]a]", "[1[2]"];
-    let other = ["(?R)", "(?x)1#", "(?P", "(?:1)", "((?:1))", "(*ACCEPT)", r"\Qa", r"\K1", r"(1)\1", r"\x31", r"\A1", r"\pN"];
+    let other =
+        ["(?R)", "(?x)1#", "(?P", "(?:1)", "((?:1))", "(*ACCEPT)", r"\Qa", r"\K1", r"(1)\1", r"\x31", r"\A1", r"\pN"];
     let foreign = ["$", "^1", "${x}", "a b", "1\n", "é", "a'b", "<", "&", "\""];
     for number in open.into_iter().chain(other).chain(foreign) {
         assert!(!stands_alone(number) || number.contains(['(', ')']), "{number}");

@@ -4,8 +4,9 @@ use kube::core::cel::Rule;
 
 /// Takes texts of at most so many bytes.
 pub(super) fn at_most_bytes(count: u32) -> Rule {
-    let message =
-        format!("shorten this to at most {count} bytes: a letter of another alphabet takes two or three, an emoji four");
+    let message = format!(
+        "shorten this to at most {count} bytes: a letter of another alphabet takes two or three, an emoji four"
+    );
     Rule::new(format!("size(bytes(self)) <= {count}")).message(message.as_str())
 }
 

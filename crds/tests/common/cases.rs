@@ -57,7 +57,10 @@ fn open_ai(transcription: &str, generation: &str, speech: &str) -> Value {
 
 /// All of them; a rule may have several.
 pub fn cases() -> Vec<Case> {
-    [trunk_cases(), text_cases(), transfer_cases(), free_switch_cases(), fleet_cases(), backend_cases()].into_iter().flatten().collect()
+    [trunk_cases(), text_cases(), transfer_cases(), free_switch_cases(), fleet_cases(), backend_cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn trunk_cases() -> Vec<Case> {
@@ -198,9 +201,8 @@ fn transfer_cases() -> Vec<Case> {
         spec["transfers"] = transfers;
         spec
     };
-    let external = |transfers: Value| {
-        json!({ "externalFreeSwitch": { "peers": ["192.0.2.10/32"] }, "transfers": transfers })
-    };
+    let external =
+        |transfers: Value| json!({ "externalFreeSwitch": { "peers": ["192.0.2.10/32"] }, "transfers": transfers });
     let to = |destination: Value| enabled(json!({ "destinations": [destination] }));
     vec![
         on_create(
@@ -225,7 +227,10 @@ fn transfer_cases() -> Vec<Case> {
             "spec",
             "leave out transfers.destinations, gateway and callerId",
             vec![external(json!({ "mode": "Enabled", "onFailure": "HangUp" }))],
-            vec![external(json!({ "mode": "Enabled", "callerId": "100" })), external(json!({ "destinations": reception }))],
+            vec![
+                external(json!({ "mode": "Enabled", "callerId": "100" })),
+                external(json!({ "destinations": reception })),
+            ],
         ),
         on_create(
             "spec.transfers.destinations[]",

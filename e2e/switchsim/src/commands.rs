@@ -98,7 +98,9 @@ fn sofia(core: &Core, words: &[&str]) -> String {
         }
         ["profile", _, "unregister"] => "-ERR NO gateway name provided!\n".to_owned(),
         ["status", "gateway", name] => gateway_status(core, name),
-        _ => "-ERR switchsim knows sofia profile NAME unregister all|GATEWAY and sofia status gateway NAME\n".to_owned(),
+        _ => {
+            "-ERR switchsim knows sofia profile NAME unregister all|GATEWAY and sofia status gateway NAME\n".to_owned()
+        }
     }
 }
 

@@ -109,7 +109,8 @@ async fn found(context: &Context, key: &TrunkKey) -> Option<LastGood> {
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), &key.namespace);
     let name = names::data_plane(&key.name);
     let read = api.get_opt(&name).await;
-    let deployment = read.inspect_err(|error| warn!(trunk = %key, %error, name, "could not read the Deployment")).ok()??;
+    let deployment =
+        read.inspect_err(|error| warn!(trunk = %key, %error, name, "could not read the Deployment")).ok()??;
     let text = deployment.annotations().get(labels::LAST_SPEC)?;
     let spec: VoiceTrunkSpec = serde_json::from_str(text)
         .inspect_err(|error| warn!(trunk = %key, %error, "the last spec that was carried out does not parse"))
@@ -119,7 +120,12 @@ async fn found(context: &Context, key: &TrunkKey) -> Option<LastGood> {
         return None;
     }
     info!(trunk = %key, "the spec can't be carried out; the last one that could stays in force");
-    Some(LastGood { generation: None, spec: Arc::new(spec), means: Means::Pods(Arc::new(Referenced::token_only(None))), until: Instant::now() })
+    Some(LastGood {
+        generation: None,
+        spec: Arc::new(spec),
+        means: Means::Pods(Arc::new(Referenced::token_only(None))),
+        until: Instant::now(),
+    })
 }
 
 /// What a spec refers to, as far as it is there.

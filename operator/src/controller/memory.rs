@@ -13,7 +13,10 @@ use std::{
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::LoadBalancerStatus};
 use sofia_crds::{VoiceTrunkStatus, validate};
 
-use super::{act::Written, apply::Seen, dereference::Referenced, guard::Guard, in_force::LastGood, status::Problem, stores::TrunkKey};
+use super::{
+    act::Written, apply::Seen, dereference::Referenced, guard::Guard, in_force::LastGood, status::Problem,
+    stores::TrunkKey,
+};
 use crate::fleet::decide;
 
 /// What is remembered of one trunk.

@@ -204,10 +204,9 @@ async fn spec_in_force<'t>(
 ) -> (Option<InForce<'t>>, Option<Problem>) {
     let problems = match &guarded.0 {
         Ok(trunk) => check(trunk, memory).to_vec(),
-        Err(broken) => vec![validate::Problem {
-            path: "spec".to_owned(),
-            message: format!("it does not parse: {}", broken.error),
-        }],
+        Err(broken) => {
+            vec![validate::Problem { path: "spec".to_owned(), message: format!("it does not parse: {}", broken.error) }]
+        }
     };
     let problem = match &guarded.0 {
         Ok(trunk) if problems.is_empty() => match look_up(context, key, trunk, memory).await {
@@ -368,12 +367,7 @@ fn address_of(status: &LoadBalancerStatus) -> Option<&str> {
 }
 
 /// The status as it stands.
-async fn standing(
-    context: &Context,
-    key: &TrunkKey,
-    guarded: &Guarded,
-    memory: &Memory,
-) -> Option<VoiceTrunkStatus> {
+async fn standing(context: &Context, key: &TrunkKey, guarded: &Guarded, memory: &Memory) -> Option<VoiceTrunkStatus> {
     let reported = memory.reported.as_ref();
     match &guarded.0 {
         Ok(trunk) => {
@@ -384,8 +378,7 @@ async fn standing(
             Some(reported) => Some(reported.status.clone()),
             None => {
                 let resource = ApiResource::erase::<VoiceTrunk>(&());
-                let api: Api<DynamicObject> =
-                    Api::namespaced_with(context.client.clone(), &key.namespace, &resource);
+                let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &key.namespace, &resource);
                 let read = api.get_opt(&key.name).await.ok().flatten();
                 read.and_then(|object| serde_json::from_value(object.data.get("status")?.clone()).ok())
             }

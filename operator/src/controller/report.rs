@@ -26,8 +26,7 @@ fn difference(now: Option<&VoiceTrunkStatus>, then: &VoiceTrunkStatus) -> Differ
     if now == then {
         return Difference::None;
     }
-    let with_totals =
-        VoiceTrunkStatus { sessions: then.sessions, ready_replicas: then.ready_replicas, ..now.clone() };
+    let with_totals = VoiceTrunkStatus { sessions: then.sessions, ready_replicas: then.ready_replicas, ..now.clone() };
     if now.sessions.is_some() && with_totals == *then { Difference::Totals } else { Difference::Some }
 }
 

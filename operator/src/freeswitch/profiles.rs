@@ -9,7 +9,8 @@ use super::error::RenderError;
 use super::switch::{AGENT_LIST, EDGE_LIST, configuration};
 use super::xml::{Element, Value};
 use super::{
-    AGENT_CONTEXT, AGENT_SIP_PORT, EDGE_CONTEXT, EDGE_PROFILE, LOOPBACK, RUN_FOLDER, SwitchConfig, callers, check, gateways,
+    AGENT_CONTEXT, AGENT_SIP_PORT, EDGE_CONTEXT, EDGE_PROFILE, LOOPBACK, RUN_FOLDER, SwitchConfig, callers, check,
+    gateways,
 };
 
 /// Says what answers, and not which release of what.

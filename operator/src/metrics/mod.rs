@@ -457,8 +457,7 @@ mod tests {
                  type=\"{kind}\"}} 1"
             )
         };
-        let mut expected =
-            vec![label("Degraded", "False", "AllWell"), label("Ready", "False", "FreeSwitchNotReady")];
+        let mut expected = vec![label("Degraded", "False", "AllWell"), label("Ready", "False", "FreeSwitchNotReady")];
         let mut found = series(&metrics);
         (expected.sort(), found.sort());
         assert_eq!(found, expected);

@@ -60,15 +60,15 @@ async fn a_secret_that_is_gone_when_the_operator_starts_stops_no_drain_and_no_sc
     assert!(world.api.delete("", "secrets", NAMESPACE, "carrier"));
     world.start_operator();
     world.until("what is missing is told", |world| world.is_because("main", "Degraded", "MissingSecret")).await;
-    let config = |world: &World| world.get("", "secrets", "main-freeswitch-config").map(|secret| secret["data"].clone());
+    let config =
+        |world: &World| world.get("", "secrets", "main-freeswitch-config").map(|secret| secret["data"].clone());
     let configured = config(&world);
     for (_, address) in world.pods("main") {
         world.fleet.calls(address, 90);
     }
     world.until("the data plane grows all the same", |world| world.replicas("main") == Some(3)).await;
-    let least_ready = |world: &World| {
-        world.get("policy", "poddisruptionbudgets", "main-dataplane")?["spec"]["minAvailable"].as_u64()
-    };
+    let least_ready =
+        |world: &World| world.get("policy", "poddisruptionbudgets", "main-dataplane")?["spec"]["minAvailable"].as_u64();
     world.until("the budget follows", |world| least_ready(world) == Some(2)).await;
     assert!(world.api.change("", "nodes", "", "node-1", &json!({ "spec": { "unschedulable": true } })));
     world.until("its pods are drained all the same", |world| !world.fleet.drains().is_empty()).await;

@@ -65,9 +65,8 @@ async fn looked_after(world: &World, broken: serde_json::Value) {
     }
     world.until("the data plane grows all the same", |world| world.replicas("main") == Some(3)).await;
     world.until("the new pod is there", |world| world.pods("main").len() == 3).await;
-    let least_ready = |world: &World| {
-        world.get("policy", "poddisruptionbudgets", "main-dataplane")?["spec"]["minAvailable"].as_u64()
-    };
+    let least_ready =
+        |world: &World| world.get("policy", "poddisruptionbudgets", "main-dataplane")?["spec"]["minAvailable"].as_u64();
     world.until("the budget follows", |world| least_ready(world) == Some(2)).await;
     assert!(world.api.change("", "nodes", "", "node-1", &json!({ "spec": { "unschedulable": true } })));
     world.until("its pods are drained all the same", |world| !world.fleet.drains().is_empty()).await;

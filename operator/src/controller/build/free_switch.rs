@@ -117,7 +117,11 @@ fn pod_spec(context: &Context<'_>, free_switch: &FreeSwitch, grace_period_second
         image_pull_secrets: pod::pull_secrets(&free_switch.image_pull_secrets),
         security_context: Some(security(free_switch)),
         containers: vec![container(context, free_switch)],
-        volumes: Some(vec![configuration_volume(context), pod::empty_volume(DATA, DATA_LIMIT), pod::empty_volume(TEMPORARY, TEMPORARY_LIMIT)]),
+        volumes: Some(vec![
+            configuration_volume(context),
+            pod::empty_volume(DATA, DATA_LIMIT),
+            pod::empty_volume(TEMPORARY, TEMPORARY_LIMIT),
+        ]),
         ..PodSpec::default()
     }
 }

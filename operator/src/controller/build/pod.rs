@@ -77,7 +77,8 @@ pub(super) fn pull_secrets(secrets: &[SecretRef]) -> Option<Vec<LocalObjectRefer
 /// A volume that is empty when the pod begins and goes with it. One that grows beyond the limit costs the pod its place, not the node its
 /// disk.
 pub(super) fn empty_volume(name: &str, limit: &str) -> Volume {
-    let empty_dir = EmptyDirVolumeSource { size_limit: Some(Quantity(limit.to_owned())), ..EmptyDirVolumeSource::default() };
+    let empty_dir =
+        EmptyDirVolumeSource { size_limit: Some(Quantity(limit.to_owned())), ..EmptyDirVolumeSource::default() };
     Volume { name: name.to_owned(), empty_dir: Some(empty_dir), ..Volume::default() }
 }
 

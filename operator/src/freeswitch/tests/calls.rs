@@ -387,14 +387,14 @@ async fn the_pod_that_gets_a_caller_back_is_told_why_and_looks_for_the_conversat
         .with_variable("local_ip_v4", "127.0.0.1")
         .with_host_alias(ESL, pod.address())
         .with_host_alias(PODS, pod.address())
-        .with_outside_failure("+15559999", Cause::USER_BUSY)
+        .with_outside_failure("+15559999", Cause::NO_ANSWER)
         .start()
         .unwrap();
     let call = switch.dial(plan("100"));
     call.answered(SOON).await.unwrap();
     first_call(&pod).await.send(&format!("api uuid_transfer {} +15559999 XML transfer\n\n", call.uuid()));
     let next = pod.call(1, SOON).await.expect("the caller is back");
-    assert_eq!(next.header("variable_sip_h_X-Transfer-Failed").as_deref(), Some("USER_BUSY"));
+    assert_eq!(next.header("variable_sip_h_X-Transfer-Failed").as_deref(), Some("NO_ANSWER"));
     assert_eq!(next.header("variable_sip_h_X-Answered").as_deref(), Some("true"));
     assert_eq!(next.header("variable_sip_h_X-Earlier-Attempts").as_deref(), Some("1"), "there is a state to be read");
     // Should this pod be lost too, the next one has the caller.

@@ -76,7 +76,10 @@ fn the_model_is_offered_the_transfers_that_the_dialplan_has_rules_for() {
     let external = |transfers: Value| {
         destinations(json!({ "externalFreeSwitch": { "peers": ["192.0.2.1/32"] }, "transfers": transfers }))
     };
-    assert_eq!((external(json!({})), external(json!({ "mode": "Enabled" }))), ("none".to_owned(), "addresses".to_owned()));
+    assert_eq!(
+        (external(json!({})), external(json!({ "mode": "Enabled" }))),
+        ("none".to_owned(), "addresses".to_owned())
+    );
 }
 
 #[test]
