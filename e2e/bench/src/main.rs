@@ -27,6 +27,8 @@ enum Part {
     Whole,
     /// All of these.
     All,
+    /// Of the whole, only what keeps new calls away: too many callers, neighbours on the core, more calls than the core carries.
+    Admission,
     /// Nothing else: a long run at a load that is to be held for good, with a verdict.
     Soak,
 }
@@ -55,6 +57,12 @@ struct Arguments {
     /// New calls a second, one run each; none with 0.
     #[arg(long, value_delimiter = ',', default_values_t = [50, 100, 200])]
     rates: Vec<usize>,
+    /// Permits of the pod to which half as many callers again come.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..))]
+    permits: u32,
+    /// Callers at a pod with permits for all of them: more than the core carries; left out with 0.
+    #[arg(long, default_value_t = 1000)]
+    saturating: usize,
     /// Calls beside which others want the data plane's core; left out with 0.
     #[arg(long, default_value_t = 100)]
     beside_neighbour: usize,
@@ -92,7 +100,7 @@ fn main() -> Result<ExitCode> {
     if matches!(arguments.part, Part::Ears | Part::All) {
         ears::measure(&mut report, if arguments.quick { 12 } else { 48 })?;
     }
-    if matches!(arguments.part, Part::Whole | Part::All) {
+    if matches!(arguments.part, Part::Whole | Part::All | Part::Admission) {
         if own == others {
             report.circumstances.push("one core only: the load and the data plane share it, so both are slower".into());
         }
@@ -102,7 +110,10 @@ fn main() -> Result<ExitCode> {
             window: Duration::from_secs(if arguments.quick { 30 } else { 60 }),
             calls: arguments.calls,
             rates: arguments.rates.into_iter().filter(|rate| *rate > 0).collect(),
+            permits: arguments.permits as usize,
             beside_neighbour: arguments.beside_neighbour,
+            saturating: arguments.saturating,
+            admission_only: arguments.part == Part::Admission,
         };
         whole::measure(&mut report, &run)?;
     }

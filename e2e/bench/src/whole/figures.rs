@@ -57,6 +57,42 @@ impl Buckets {
     }
 }
 
+/// What admission goes by, between two looks at a pod: what its callers missed, and whom it turned away for what.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Pace {
+    /// Packets that left later than the jitter buffers behind the pod hold, or not at all.
+    pub(super) missed: f64,
+    /// Packets that were sent, or should have been.
+    due: f64,
+    late: f64,
+    busy: f64,
+    full: f64,
+}
+
+impl Pace {
+    pub(super) fn between(before: &Metrics, after: &Metrics) -> Self {
+        let since = |series: &str| after.value(series) - before.value(series);
+        let refused = |reason: &str| since(&format!("sofia_phone_calls_refused_total{{reason=\"{reason}\"}}"));
+        Self {
+            missed: since("sofia_phone_rtp_packets_missed_total"),
+            due: since("sofia_phone_rtp_packets_sent_total"),
+            late: refused("late"),
+            busy: refused("busy"),
+            full: refused("full"),
+        }
+    }
+
+    /// Per cent of the packets that callers missed.
+    pub(super) fn missed_percent(&self) -> f64 {
+        if self.due.max(self.missed) > 0.0 { self.missed / self.due.max(self.missed) * 100.0 } else { 0.0 }
+    }
+
+    /// How often the switch was turned away for load, for what callers missed, and for want of a permit: it asks up to three times a call.
+    pub(super) fn refusals(&self) -> String {
+        format!("{:.0} / {:.0} / {:.0}", self.busy, self.late, self.full)
+    }
+}
+
 /// A bucket's bound in words.
 pub(super) fn bound(ms: f64) -> String {
     if ms.is_infinite() { "beyond".to_owned() } else { format!("≤ {ms}") }
@@ -83,5 +119,19 @@ mod tests {
         assert_eq!(after.since(&before).bound_ms(0.01), 2.0);
         assert_eq!(Metrics::parse(PAGE).value("b_total{kind=\"x\"}"), 7.0);
         assert_eq!(Metrics::parse(PAGE).value("none"), 0.0);
+    }
+
+    #[test]
+    fn what_callers_missed_is_a_share_of_what_was_due() {
+        let page = |sent: u32, missed: u32, busy: u32| {
+            Metrics::parse(&format!(
+                "sofia_phone_rtp_packets_sent_total {sent}\nsofia_phone_rtp_packets_missed_total {missed}\n\
+                 sofia_phone_calls_refused_total{{reason=\"busy\"}} {busy}\n"
+            ))
+        };
+        let pace = Pace::between(&page(1_000, 10, 2), &page(2_000, 30, 5));
+        assert_eq!((pace.missed, pace.missed_percent(), pace.refusals().as_str()), (20.0, 2.0, "3 / 0 / 0"));
+        assert_eq!(Pace::default().missed_percent(), 0.0, "nothing was due");
+        assert_eq!(Pace::between(&page(5, 0, 0), &page(5, 9, 0)).missed_percent(), 100.0, "nothing left at all");
     }
 }

@@ -40,18 +40,21 @@ pub(crate) struct Run {
     pub(crate) calls: Vec<usize>,
     /// New calls a second.
     pub(crate) rates: Vec<usize>,
+    /// Permits of the pod to which too many callers come.
+    pub(crate) permits: usize,
     /// Calls beside which a neighbour wants the core; none with 0.
     pub(crate) beside_neighbour: usize,
+    /// Callers at a pod with permits for all; none with 0.
+    pub(crate) saturating: usize,
+    /// Nothing but what keeps new calls away.
+    pub(crate) admission_only: bool,
 }
-
-/// Fewer calls than this are nothing that a pod would refuse by itself.
-const SATURATING: usize = 500;
 
 /// What was measured.
 struct Measured {
     setups: Vec<Setups>,
     loads: Vec<Load>,
-    takeover: Takeover,
+    takeover: Option<Takeover>,
     overload: Overload,
     neighbour: Option<Neighbour>,
     saturation: Option<Saturation>,
@@ -63,32 +66,34 @@ pub(crate) fn measure(report: &mut Report, run: &Run) -> Result<()> {
     let clips = callers::clips()?;
     let runtime = runtime()?;
     let mut setups = Vec::new();
-    for rate in &run.rates {
+    for rate in run.rates.iter().filter(|_| !run.admission_only) {
         eprintln!("bench: {rate} calls a second");
         setups.push(runtime.block_on(setup::measure(run, *rate))?);
     }
     let mut loads = Vec::new();
-    for calls in &run.calls {
+    for calls in run.calls.iter().filter(|_| !run.admission_only) {
         eprintln!("bench: {calls} calls talking");
         loads.push(runtime.block_on(load::measure(run, &clips, *calls))?);
     }
-    eprintln!("bench: a pod is killed");
-    let takeover = runtime.block_on(takeover::measure(run, &clips))?;
-    eprintln!("bench: half as many callers again as permits");
-    let overload = runtime.block_on(overload::measure(run, &clips))?;
+    let takeover = if run.admission_only {
+        None
+    } else {
+        eprintln!("bench: a pod is killed");
+        Some(runtime.block_on(takeover::measure(run, &clips))?)
+    };
+    eprintln!("bench: half as many callers again as {} permits", run.permits);
+    let overload = runtime.block_on(overload::measure(run, &clips, run.permits))?;
     let neighbour = if run.beside_neighbour > 0 {
         eprintln!("bench: neighbours on the data plane's core, beside {} calls", run.beside_neighbour);
         Some(runtime.block_on(neighbour::measure(run, &clips, run.beside_neighbour))?)
     } else {
         None
     };
-    // As many as were asked for at most, and no fewer than a core holds.
-    let saturation = match run.calls.iter().max() {
-        Some(most) if *most >= SATURATING => {
-            eprintln!("bench: {most} callers at a pod with permits for all");
-            Some(runtime.block_on(saturation::measure(run, &clips, *most))?)
-        }
-        _ => None,
+    let saturation = if run.saturating > 0 {
+        eprintln!("bench: {} callers at a pod with permits for all", run.saturating);
+        Some(runtime.block_on(saturation::measure(run, &clips, run.saturating))?)
+    } else {
+        None
     };
     report::add(report, &Measured { setups, loads, takeover, overload, neighbour, saturation });
     Ok(())

@@ -1,5 +1,6 @@
 //! A neighbour on the data plane's core: processes that want all of it, more of them from step to step. What goes first, new calls
-//! or the sound of those that are up, is to be seen in the steps' rows.
+//! or the sound of those that are up, is to be seen in the steps' rows: how full the pod holds its cores to be, what its callers missed,
+//! and what it turned calls away for.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Run;
 use super::callers::{self, Crowd};
 use super::engine::Engine;
-use super::figures::{Buckets, Metrics, bound};
+use super::figures::{Buckets, Metrics, Pace, bound};
 use super::load::PACING;
 use super::overload::first_in;
 use crate::machine;
@@ -24,8 +25,10 @@ const STEPS: [usize; 5] = [0, 1, 2, 4, 8];
 const STEP: Duration = Duration::from_secs(5);
 /// New callers a second, who hang up at once.
 const NEW_CALLS: f64 = 10.0;
-const LATE: &str = "sofia_phone_late";
 const LATENESS: &str = "sofia_phone_media_lateness_seconds";
+pub(super) const LOAD: &str = "sofia_phone_media_load_ratio";
+/// Per cent of the packets that callers may miss before new calls are refused for it, unless a pod is told otherwise.
+const MAX_MISSED_PERCENT: f64 = 1.0;
 
 /// A process that does nothing as fast as it can; ended when dropped.
 struct Busy(Child);
@@ -57,11 +60,14 @@ pub(super) struct Step {
     pub(super) tried: usize,
     pub(super) taken: usize,
     pub(super) lateness_ms: f64,
+    /// How full the cores were by the pod's own reckoning, at the most, in per cent.
+    pub(super) load_percent: f64,
+    pub(super) pace: Pace,
     pub(super) pacing: Buckets,
     /// Packet times without a packet, because they had passed, and packets that never reached their callers.
     pub(super) unsent: f64,
     pub(super) lost: f64,
-    /// Times of 60 ms or more without a packet, of all callers.
+    /// Times of 60 ms or more without a packet, of all callers: what a jitter buffer of 40 ms does not bridge.
     pub(super) gaps: usize,
     pub(super) longest_gap_ms: f64,
 }
@@ -92,7 +98,7 @@ pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, calls: usize) -> Res
             neighbours.push(Busy::start(run.core)?);
         }
         let before = (engine.metrics()?, Heard::of(&crowd.snapshots()));
-        let (start, mut lateness) = (Instant::now(), Vec::new());
+        let (start, mut lateness, mut load) = (Instant::now(), Vec::new(), 0.0_f64);
         let mut new_calls = JoinSet::new();
         let count = (STEP.as_secs_f64() * NEW_CALLS) as usize;
         for at in 0..count {
@@ -100,7 +106,9 @@ pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, calls: usize) -> Res
             number += 1;
             new_calls.spawn(callers::short(switch.clone(), number, Duration::ZERO));
             if at % 5 == 0 {
-                lateness.push(engine.metrics()?.value(LATENESS) * 1e3);
+                let metrics = engine.metrics()?;
+                lateness.push(metrics.value(LATENESS) * 1e3);
+                load = load.max(metrics.value(LOAD));
             }
         }
         sleep_until(start + STEP).await;
@@ -111,6 +119,8 @@ pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, calls: usize) -> Res
             tried: outcomes.len(),
             taken: outcomes.iter().filter(|outcome| outcome.answered).count(),
             lateness_ms: quantile(&mut lateness, 0.5),
+            load_percent: load * 100.0,
+            pace: Pace::between(&before.0, &after),
             pacing: after.histogram(PACING).since(&before.0.histogram(PACING)),
             unsent: unsent(calls, start.elapsed(), &before.0, &after),
             lost: heard.lost.saturating_sub(before.1.lost) as f64,
@@ -118,10 +128,10 @@ pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, calls: usize) -> Res
             longest_gap_ms: heard.longest_since_ms(&before.1),
         });
         eprintln!(
-            "bench:   {wanted} neighbours: {} of {} new calls taken, late {}",
+            "bench:   {wanted} neighbours: {} of {count} new calls taken, load {:.0} %, missed {:.2} %",
             steps[steps.len() - 1].taken,
-            count,
-            after.value(LATE)
+            steps[steps.len() - 1].load_percent,
+            steps[steps.len() - 1].pace.missed_percent()
         );
     }
     drop(neighbours);
@@ -172,9 +182,9 @@ impl Neighbour {
         self.steps.iter().position(test)
     }
 
-    /// Whether no sound was harmed in any step in which all new calls were still taken.
+    /// Whether callers missed no more than they may in any step in which all new calls were still taken.
     pub(super) fn refuses_first(&self) -> bool {
-        let harmed = self.first(Step::is_heard);
+        let harmed = self.first(Step::is_harmed);
         let refusing = self.first(|step| step.taken < step.tried);
         self.cut == 0 && harmed.is_none_or(|harmed| refusing.is_some_and(|refusing| refusing <= harmed))
     }
@@ -186,17 +196,21 @@ impl Neighbour {
             found.map_or_else(|| "never".to_owned(), named)
         };
         format!(
-            "calls refused {}; sound harmed {}; {} cut",
+            "calls refused {}; a packet missed {}, more than {MAX_MISSED_PERCENT} % of them {}; {} cut",
             step(self.first(|step| step.taken < step.tried)),
             step(self.first(Step::is_heard)),
+            step(self.first(Step::is_harmed)),
             self.cut
         )
     }
 
     /// What the table's columns are.
-    pub(super) const HEAD: [&str; 8] = [
+    pub(super) const HEAD: [&str; 11] = [
         "neighbours",
         "new calls taken",
+        "turned away for load / misses / permits",
+        "load %, at most",
+        "packets missed %",
         "lateness ms (median)",
         "pacing p50 / p99 ms",
         "packets lost",
@@ -211,6 +225,9 @@ impl Neighbour {
             vec![
                 step.neighbours.to_string(),
                 format!("{} of {}", step.taken, step.tried),
+                step.pace.refusals(),
+                format!("{:.0}", step.load_percent),
+                format!("{:.2}", step.pace.missed_percent()),
                 format!("{:.1}", step.lateness_ms),
                 format!("{} / {}", bound(step.pacing.bound_ms(0.5)), bound(step.pacing.bound_ms(0.99))),
                 format!("{:.0}", step.lost),
@@ -223,9 +240,14 @@ impl Neighbour {
 }
 
 impl Step {
-    /// A jitter buffer of 60 ms, as a switch's commonly is, does not make it good.
+    /// Whether anybody missed a packet: by the pod's reckoning, or by what came to the callers.
     fn is_heard(&self) -> bool {
-        self.lost > 0.0 || self.gaps > 0
+        self.pace.missed > 0.0 || self.lost > 0.0 || self.gaps > 0
+    }
+
+    /// Whether they missed more than they may.
+    fn is_harmed(&self) -> bool {
+        self.pace.missed_percent() > MAX_MISSED_PERCENT
     }
 }
 
@@ -233,16 +255,24 @@ impl Step {
 mod tests {
     use super::*;
 
-    fn step(neighbours: usize, taken: usize, gaps: usize) -> Step {
+    fn step(neighbours: usize, taken: usize, missed: u32) -> Step {
+        let page = |missed: u32| {
+            let sent = if missed == 0 { 0 } else { 1_000 };
+            Metrics::parse(&format!(
+                "sofia_phone_rtp_packets_sent_total {sent}\nsofia_phone_rtp_packets_missed_total {missed}\n"
+            ))
+        };
         Step {
             neighbours,
             tried: 10,
             taken,
             lateness_ms: 0.0,
+            load_percent: 0.0,
+            pace: Pace::between(&page(0), &page(missed)),
             pacing: Buckets::default(),
             unsent: 0.0,
             lost: 0.0,
-            gaps,
+            gaps: 0,
             longest_gap_ms: 0.0,
         }
     }
@@ -253,9 +283,12 @@ mod tests {
 
     #[test]
     fn sound_that_is_harmed_while_all_calls_are_taken_is_the_wrong_order() {
-        assert!(stair(vec![step(0, 10, 0), step(1, 4, 0), step(2, 0, 7)]).refuses_first());
+        assert!(stair(vec![step(0, 10, 0), step(1, 4, 0), step(2, 0, 70)]).refuses_first());
         assert!(stair(vec![step(0, 10, 0), step(1, 10, 0)]).refuses_first(), "nothing was harmed");
-        assert!(!stair(vec![step(0, 10, 0), step(1, 10, 3), step(2, 0, 7)]).refuses_first());
+        assert!(stair(vec![step(0, 10, 0), step(1, 10, 10)]).refuses_first(), "one in a hundred");
+        assert!(!stair(vec![step(0, 10, 0), step(1, 10, 30), step(2, 0, 70)]).refuses_first());
+        let words = stair(vec![step(0, 10, 0), step(1, 10, 5), step(2, 0, 70)]).words();
+        assert!(words.contains("a packet missed with 1 neighbours, more than 1 % of them with 2"), "{words}");
     }
 
     #[test]

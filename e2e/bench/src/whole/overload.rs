@@ -12,49 +12,50 @@ use tokio::time::{Instant, sleep_until};
 use super::Run;
 use super::callers::{self, Crowd, NUMBER, Sum};
 use super::engine::Engine;
-use super::figures::Buckets;
+use super::figures::{Buckets, Pace, bound};
 use super::load::PACING;
 use crate::timing::quantile;
 
-/// Permits.
-const TAKEN: usize = 100;
-/// Callers who come on top of that at a time, again and again.
-const TOO_MANY: usize = TAKEN / 2;
-/// How long they do.
+/// How long callers come on top of those who have a permit.
 const LONG: Duration = Duration::from_secs(12);
-/// So many of the admitted hang up then.
+/// One in so many of the admitted hangs up then.
 const LEAVING: usize = 10;
 
 /// What it taught.
 pub(super) struct Overload {
+    pub(super) permits: usize,
     pub(super) sum: Sum,
     pub(super) refused: usize,
     /// Callers too many who were answered all the same.
     pub(super) let_in: usize,
     refused_ms: Vec<f64>,
     pub(super) pacing: Buckets,
+    /// Whom the pod turned away for what, and what its callers missed meanwhile.
+    pub(super) pace: Pace,
+    /// Packets of the callers' that were missed or came too late.
     pub(super) missed: f64,
     pub(super) recovered_ms: Option<f64>,
 }
 
-/// A pod with permits for 100, and 150 callers at any time.
-pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>) -> Result<Overload> {
-    let engine = Engine::start(&run.binary, run.core, TAKEN, &[])?;
+/// A pod with some permits, and half as many callers again at any time.
+pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, permits: usize) -> Result<Overload> {
+    let (too_many, leave) = ((permits / 2).max(1), (permits / LEAVING).max(1));
+    let engine = Engine::start(&run.binary, run.core, permits, &[])?;
     let switch = callers::switch(&[&engine.esl])?;
     let talk = LONG + Duration::from_secs(8);
     let rate = 50.0;
-    let leaving = Crowd::dial(&switch, clips, LEAVING, rate, talk, 0).await;
-    let staying = Crowd::dial(&switch, clips, TAKEN - LEAVING, rate, talk, 0).await;
+    let leaving = Crowd::dial(&switch, clips, leave, rate, talk, 0).await;
+    let staying = Crowd::dial(&switch, clips, permits - leave, rate, talk, 0).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
 
     let before = engine.metrics()?;
     let mut refusals = JoinSet::new();
     let start = Instant::now();
     // Whoever is turned away calls again a second later, as many at any time as there are too many.
-    let count = TOO_MANY * LONG.as_secs() as usize;
+    let count = too_many * LONG.as_secs() as usize;
     for at in 0..count {
         sleep_until(start + LONG.mul_f64(at as f64 / count as f64)).await;
-        refusals.spawn(turned_away(switch.clone(), TAKEN + at));
+        refusals.spawn(turned_away(switch.clone(), permits + at));
     }
     let tried: Vec<Option<f64>> = refusals.join_all().await;
     let after = engine.metrics()?;
@@ -66,6 +67,8 @@ pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>) -> Result<Overload> 
     let refused_ms: Vec<f64> = tried.iter().flatten().copied().collect();
     let lost = |name: &str| after.value(name) - before.value(name);
     Ok(Overload {
+        permits,
+        pace: Pace::between(&before, &after),
         refused: refused_ms.len(),
         let_in: tried.len() - refused_ms.len(),
         refused_ms,
@@ -105,16 +108,22 @@ impl Overload {
 
     /// Calls that the pod had and was to keep, in what it had promised them.
     pub(super) fn kept(&self) -> bool {
-        self.sum.answered == TAKEN && self.sum.cut == 0 && self.sum.lost == 0 && self.missed == 0.0
+        self.sum.answered == self.permits
+            && self.sum.cut == 0
+            && self.sum.lost == 0
+            && self.missed == 0.0
+            && self.pace.missed == 0.0
     }
 
     /// What the table's columns are.
-    pub(super) const HEAD: [&str; 8] = [
+    pub(super) const HEAD: [&str; 10] = [
         "calls taken",
         "turned away",
+        "by the pod for load / misses / permits",
         "let in beyond the permits",
         "told so after p50 / p99 ms",
-        "packets lost / missed of the admitted",
+        "packets lost / missed by the admitted",
+        "of theirs, missed by the pod",
         "pacing p50 / p99 ms",
         "on the wire, median call's p99 ms",
         "the next caller in after ms",
@@ -122,13 +131,14 @@ impl Overload {
 
     /// The only row.
     pub(super) fn cells(&self) -> Vec<String> {
-        use super::figures::bound;
         vec![
             self.sum.answered.to_string(),
             self.refused.to_string(),
+            self.pace.refusals(),
             self.let_in.to_string(),
             format!("{:.0} / {:.0}", self.turned_away_ms(0.5), self.turned_away_ms(0.99)),
-            format!("{} / {:.0}", self.sum.lost, self.missed),
+            format!("{} / {:.0}", self.sum.lost, self.pace.missed),
+            format!("{:.0}", self.missed),
             format!("{} / {}", bound(self.pacing.bound_ms(0.5)), bound(self.pacing.bound_ms(0.99))),
             format!("{:.1}", quantile(&mut self.sum.pacing_p99_ms.clone(), 0.5)),
             self.recovered_ms.map_or_else(|| "never".to_owned(), |ms| format!("{ms:.0}")),

@@ -1,5 +1,5 @@
-//! More calls than the core carries, and permits for all of them: how many the pod takes by its own lateness alone, and how those
-//! are served.
+//! More calls than the core carries, and permits for all of them: how many the pod takes by its load and what callers miss alone, and
+//! how those are served.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use switchsim::{Clip, PumpReport};
 use super::Run;
 use super::callers::{self, Crowd, Sum};
 use super::engine::Engine;
-use super::figures::{Buckets, bound};
+use super::figures::{Buckets, Pace, bound};
 use super::load::PACING;
+use super::neighbour::LOAD;
 use crate::timing::quantile;
 
 /// New calls a second.
@@ -25,6 +26,12 @@ pub(super) struct Saturation {
     pub(super) offered: usize,
     pub(super) taken: usize,
     pub(super) lateness_ms: f64,
+    /// The pod's own reckoning, in per cent of a core, once the calls are up.
+    load_percent: f64,
+    /// From the first call on: who was turned away for what, and what those who were taken missed.
+    pace: Pace,
+    /// Of that the part after the last call had come.
+    settled: Pace,
     pub(super) core: f64,
     pub(super) pacing: Buckets,
     pub(super) overruns: f64,
@@ -36,6 +43,7 @@ pub(super) struct Saturation {
 pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, calls: usize) -> Result<Saturation> {
     let engine = Engine::start(&run.binary, run.core, calls * 2, &[])?;
     let switch = callers::switch(&[&engine.esl])?;
+    let start = engine.metrics()?;
     let talk = Duration::from_secs_f64(calls as f64 / RATE) + SETTLE + WINDOW + Duration::from_secs(2);
     let crowd = Crowd::dial(&switch, clips, calls, RATE, talk, 0).await;
     tokio::time::sleep(SETTLE).await;
@@ -50,6 +58,9 @@ pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, calls: usize) -> Res
         offered: calls,
         taken: sum.answered,
         lateness_ms: after.value("sofia_phone_media_lateness_seconds") * 1e3,
+        load_percent: after.value(LOAD) * 100.0,
+        pace: Pace::between(&start, &after),
+        settled: Pace::between(&before, &after),
         core: used.as_secs_f64() / WINDOW.as_secs_f64() * 100.0,
         pacing: after.histogram(PACING).since(&before.histogram(PACING)),
         overruns: after.value(overruns) - before.value(overruns),
@@ -60,10 +71,14 @@ pub(super) async fn measure(run: &Run, clips: &Arc<[Clip]>, calls: usize) -> Res
 
 impl Saturation {
     /// What the table's columns are.
-    pub(super) const HEAD: [&str; 9] = [
+    pub(super) const HEAD: [&str; 13] = [
         "calls offered",
         "taken",
+        "turned away for load / misses / permits",
+        "load % by the pod",
         "core in all %",
+        "packets missed %, from the first call on",
+        "packets missed %, all calls up",
         "lateness ms",
         "pacing p50 / p99 ms",
         "overruns",
@@ -77,7 +92,11 @@ impl Saturation {
         vec![
             self.offered.to_string(),
             self.taken.to_string(),
+            self.pace.refusals(),
+            format!("{:.0}", self.load_percent),
             format!("{:.1}", self.core),
+            format!("{:.2}", self.pace.missed_percent()),
+            format!("{:.2}", self.settled.missed_percent()),
             format!("{:.1}", self.lateness_ms),
             format!("{} / {}", bound(self.pacing.bound_ms(0.5)), bound(self.pacing.bound_ms(0.99))),
             format!("{:.0}", self.overruns),
