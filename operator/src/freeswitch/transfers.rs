@@ -4,7 +4,8 @@
 use sofia_crds::spec::{TransferDestination, TransferFailure, TransferMode};
 
 use super::dialplan::{
-    ANSWERED, EARLIER, LOST, NEXT_LEG_TIMEOUT_SECONDS, STATE, action, again, attempt_telling, context as named_context, dialled,
+    ANSWERED, EARLIER, LOST, NEXT_LEG_TIMEOUT_SECONDS, STATE, action, again, attempt_telling, context as named_context,
+    dialled,
 };
 use super::error::RenderError;
 use super::xml::Element;

@@ -10,8 +10,8 @@ mod script;
 
 pub(super) use self::script::is_unspaced;
 use self::script::{
-    MAYBE_LAST, NEVER_LAST, is_attached, is_caseless, is_clause_end, is_closer, is_greek, is_opener, is_phrased, is_stop,
-    is_wide_stop, weight,
+    MAYBE_LAST, NEVER_LAST, is_attached, is_caseless, is_clause_end, is_closer, is_greek, is_opener, is_phrased,
+    is_stop, is_wide_stop, weight,
 };
 
 /// How pieces are cut. Lengths are in characters (Unicode scalar values).
