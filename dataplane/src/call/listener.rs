@@ -19,6 +19,8 @@ const BACKLOG: i32 = 1_024;
 const REFUSALS: usize = 1_024;
 /// Pause after the port could not be opened again, or the system had no descriptor left for a connection.
 const RETRY: Duration = Duration::from_millis(50);
+/// The longest such pause while the port can't be had.
+const SLOWEST_RETRY: Duration = Duration::from_secs(1);
 
 /// Binds `address`.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -34,12 +36,14 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves calls until a drain begins, and returns when those that came too late were told so; calls in progress go on without it.
-pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener) {
+/// Serves calls until a drain begins, and returns when those that came too late were told so; calls in progress go on without it. `tell_port`
+/// hears when the port can't be opened again, and when it is.
+pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener, tell_port: impl Fn(bool) + Send + 'static) {
     let mut state = calls.admission().watch();
     let Ok(address) = listener.local_addr() else { return };
     let door = Door { calls: Arc::clone(&calls), refused: TaskTracker::new() };
     let mut open = Some(listener);
+    let mut outage: Option<Duration> = None;
     loop {
         let AdmissionState { open: may_open, draining, .. } = *state.borrow_and_update();
         if (draining || !may_open)
@@ -54,11 +58,22 @@ pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener) {
         if !may_open {
             // Until a permit is free.
         } else if open.is_none() {
-            open = bind(address)
-                .inspect_err(
-                    |error| tracing::error!(%address, %error, "the ESL port could not be opened again; trying on"),
-                )
-                .ok();
+            match bind(address) {
+                Ok(listener) => {
+                    open = Some(listener);
+                    if outage.take().is_some() {
+                        tracing::info!(%address, "the ESL port is open again");
+                        tell_port(true);
+                    }
+                }
+                Err(error) => {
+                    if outage.is_none() {
+                        tracing::error!(%address, %error, "the ESL port could not be opened again; trying on");
+                        tell_port(false);
+                    }
+                    outage = Some(outage.map_or(RETRY, |pause| (pause * 2).min(SLOWEST_RETRY)));
+                }
+            }
         }
         tokio::select! {
             connection = accept(open.as_ref()) => match connection {
@@ -70,7 +85,7 @@ pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener) {
                 }
             },
             changed = state.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(RETRY), if may_open && open.is_none() => {}
+            () = tokio::time::sleep(outage.unwrap_or(RETRY)), if may_open && open.is_none() => {}
         }
     }
 }

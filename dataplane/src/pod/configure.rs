@@ -22,7 +22,7 @@ use crate::settings::{
     self, BackendKind, CodecName, Endpoint, LostWordsPhrase, RetryKind, Settings, TranscriptionLanguage,
 };
 use crate::turn::backchannel::Backchannels;
-use crate::turn::conversation::{ConversationSettings, Interruptions};
+use crate::turn::conversation::{ConversationSettings, Interruptions, Limits};
 use crate::turn::endpointing::EndpointingSettings;
 use crate::turn::lost_words;
 
@@ -126,9 +126,11 @@ fn conversation(settings: &Settings) -> ConversationSettings {
                 .unwrap_or_default(),
         },
         interruptions,
-        silence_prompt_after: settings.silence.unwrap_or(NEVER),
+        // Nobody is hung up on for silence who was never asked.
+        silence_prompt_after: settings.silence_prompt.as_ref().and(settings.silence).unwrap_or(NEVER),
         max_silence_prompts: settings.max_silence_prompts,
         max_duration: settings.session_timeout,
+        limits: Limits::above(settings.transcription.timeout, settings.generation.timeout, settings.speech.timeout),
         ..ConversationSettings::default()
     }
 }
@@ -268,4 +270,33 @@ pub(super) fn backend_status(
             })
             .collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Settings {
+        let named = variables.iter().map(|(name, value)| (format!("SOFIA_PHONE_{name}"), (*value).to_owned()));
+        Settings::from_vars(named).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    #[test]
+    fn a_backend_that_may_take_long_is_waited_for_as_long_as_it_may() {
+        let long = settings(&[
+            ("TRANSCRIPTION_TIMEOUT_SECONDS", "120"),
+            ("GENERATION_TIMEOUT_SECONDS", "240"),
+            ("SPEECH_TIMEOUT_SECONDS", "60"),
+        ]);
+        let limits = conversation(&long).limits;
+        let seconds = Duration::from_secs;
+        assert!(limits.transcribe > seconds(120) && limits.generate > seconds(240) && limits.clip_start > seconds(60));
+        assert_eq!(conversation(&settings(&[])).limits, Limits::default());
+    }
+
+    #[test]
+    fn a_caller_whom_nobody_asks_is_not_hung_up_on_for_silence() {
+        assert_eq!(conversation(&settings(&[("SILENCE_PROMPT", "none")])).silence_prompt_after, NEVER);
+        assert!(conversation(&settings(&[])).silence_prompt_after < NEVER);
+    }
 }

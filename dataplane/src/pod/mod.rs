@@ -2,13 +2,17 @@
 //! last call is gone.
 
 mod configure;
+mod descriptors;
 mod pace;
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -141,6 +145,7 @@ impl Pod {
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
+        descriptors::provide_for(settings.limits.max_sessions);
         let now = Instant::now();
         let apology = apology::load(settings.apology_file.as_deref())?.clone();
         let workers =
@@ -168,6 +173,9 @@ impl Pod {
         let heart = health.watch_tasks(now);
         // A backend that is away is no reason to restart the pod, and every call still gets its apology.
         let backend_flag = health.flag("backend", false);
+        // Whoever else has the port now would have it after a restart, too; what has failed by a fault is mended by one.
+        let esl_port = health.flag("esl-port", false);
+        let parts_flag = health.flag("parts", true);
         let admin = match settings.health {
             None => None,
             Some(address) => {
@@ -198,11 +206,17 @@ impl Pod {
         let parts =
             CallsParts { workers, apology, admission, registry, metrics, handover: drain.handover().clone(), records };
         let calls = Arc::new(Calls::new(configure::calls(&settings, Arc::clone(&guarded)), parts));
-        let listening = tokio::spawn(listener::run(Arc::clone(&calls), listener));
-        let watched = pace::watch(counters, calls.admission().clone());
-        tokio::spawn(stop.clone().run_until_cancelled_owned(watched));
-        tokio::spawn(stop.clone().run_until_cancelled_owned(watch_backend(guarded, backend_flag)));
-        tokio::spawn(stop.clone().run_until_cancelled_owned(beat(heart)));
+        let port = readiness.clone();
+        let tell_port = move |open: bool| {
+            esl_port.set(open);
+            port.set_port(open);
+        };
+        let vital = |name, part| tokio::spawn(supervised(name, parts_flag.clone(), part));
+        let listening = vital("listener", listener::run(Arc::clone(&calls), listener, tell_port).boxed());
+        let until_stop = |part| stop.clone().run_until_cancelled_owned(part).map(drop).boxed();
+        vital("pace", until_stop(pace::watch(counters, calls.admission().clone()).boxed()));
+        vital("backend watch", until_stop(watch_backend(guarded, backend_flag).boxed()));
+        vital("heart", until_stop(beat(heart).boxed()));
         let drained = tokio::spawn({
             let drain = drain.clone();
             async move { drain.run().await }
@@ -270,6 +284,14 @@ fn new_metrics(settings: &Settings) -> (Arc<Metrics>, Vec<Arc<WorkerCounters>>) 
     (Arc::new(metrics), counters)
 }
 
+/// Runs a part without which the pod is of no use. A panic in it is a bug of ours: the pod is not alive without it, and is restarted.
+async fn supervised(name: &'static str, alive: admin::ComponentFlag, part: BoxFuture<'static, ()>) {
+    if AssertUnwindSafe(part).catch_unwind().await.is_err() {
+        tracing::error!(part = name, "a part of the pod ended by a fault");
+        alive.set(false);
+    }
+}
+
 /// Shows that tasks get on.
 async fn beat(heart: admin::Heart) {
     loop {
@@ -292,5 +314,20 @@ async fn watch_backend(backend: Arc<dyn VoiceBackend>, flag: admin::ComponentFla
         }
         flag.set(reachable);
         tokio::time::sleep(BACKEND_CHECK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_ends_by_a_fault_makes_the_pod_not_alive_and_one_that_ends_does_not() {
+        let health = Health::new();
+        let alive = health.flag("parts", true);
+        supervised("a part", alive.clone(), async {}.boxed()).await;
+        assert!(health.report(Instant::now()).alive);
+        supervised("a part", alive, async { panic!("a test wants it to fail") }.boxed()).await;
+        assert!(!health.report(Instant::now()).alive);
     }
 }

@@ -15,6 +15,7 @@ use tracing::{debug, error, warn};
 
 use super::call::{CallRecord, Ending, RecordingNote};
 use super::checkpoint::Checkpoint;
+use super::disk::Disk;
 use super::family;
 use super::leftovers::{LOOK_EVERY, Leftovers, Lost};
 use super::names::file_stem;
@@ -99,6 +100,7 @@ struct Shared {
     tasks: TaskTracker,
     /// Of the calls that run, by the names of their files.
     checkpoints: Mutex<HashMap<String, Checkpoint>>,
+    disk: Disk,
     counters: Counters,
 }
 
@@ -163,6 +165,7 @@ impl Delivery {
             posting: Semaphore::new(POSTS_AT_ONCE),
             tasks: TaskTracker::new(),
             checkpoints: Mutex::default(),
+            disk: Disk::default(),
             counters: Counters::default(),
             settings,
             client,
@@ -184,7 +187,7 @@ impl Delivery {
             return StereoRecorder::outline_only(offset_ms);
         }
         let folder = self.0.settings.folder.as_ref().unwrap_or(&self.0.settings.spool);
-        StereoRecorder::begin(folder.join(format!("{}.wav", stem(record))), offset_ms)
+        StereoRecorder::begin_on(&self.0.disk, folder.join(format!("{}.wav", stem(record))), offset_ms)
     }
 
     /// Keeps what is known of a call that runs where it is found if the pod is lost. `None`: there is no folder for that. Must be called
@@ -323,7 +326,8 @@ impl Shared {
         };
         let (json, page) = (Arc::<[u8]>::from(json), Arc::<str>::from(page));
         if let Some(folder) = &self.settings.folder {
-            let written = write_both(folder.clone(), stem.clone(), Arc::clone(&json), Arc::clone(&page)).await;
+            let written =
+                write_both(&self.disk, folder.clone(), stem.clone(), Arc::clone(&json), Arc::clone(&page)).await;
             match written {
                 Ok(()) => {
                     count(&self.counters.written);
@@ -398,12 +402,12 @@ fn rewrite(folder: &Path, others: &[(String, CallRecord)]) {
     }
 }
 
-async fn write_both(folder: PathBuf, stem: String, json: Arc<[u8]>, page: Arc<str>) -> io::Result<()> {
+async fn write_both(disk: &Disk, folder: PathBuf, stem: String, json: Arc<[u8]>, page: Arc<str>) -> io::Result<()> {
     let write = move || {
         write_whole(&folder, &format!("{stem}.json"), &json)?;
         write_whole(&folder, &format!("{stem}.html"), page.as_bytes())
     };
-    spawn_blocking(write).await.map_err(io::Error::other)?
+    disk.run(write).await.map_err(io::Error::other)?
 }
 
 /// Writes a file that is there whole or not at all.

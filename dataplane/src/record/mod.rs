@@ -11,6 +11,7 @@
 mod call;
 mod checkpoint;
 mod deliver;
+mod disk;
 mod family;
 mod leftovers;
 mod names;

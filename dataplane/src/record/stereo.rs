@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tracing::warn;
 
+use super::disk::Disk;
 use super::waveform::{PeakTrack, Waveform};
 
 /// The sample rate of recordings.
@@ -84,12 +85,17 @@ impl StereoRecorder {
     /// cannot be created is told by [`Self::finish`].
     #[must_use]
     pub fn begin(path: PathBuf, offset_ms: u64) -> Self {
+        Self::begin_on(&Disk::default(), path, offset_ms)
+    }
+
+    /// The same, beside others on a disk.
+    pub(super) fn begin_on(disk: &Disk, path: PathBuf, offset_ms: u64) -> Self {
         let part = part_path(&path);
         let open = {
             let part = part.clone();
             move || create(&part)
         };
-        Self::with_writer(offset_ms, spawn_writer(open, part, path))
+        Self::with_writer(offset_ms, spawn_writer(disk.clone(), open, part, path))
     }
 
     /// Gathers the outline alone.
@@ -203,17 +209,18 @@ fn part_path(path: &Path) -> PathBuf {
 }
 
 fn spawn_writer(
+    disk: Disk,
     open: impl FnOnce() -> io::Result<Box<dyn Sink>> + Send + 'static,
     part: PathBuf,
     path: PathBuf,
 ) -> Writer {
     let (queue, orders) = mpsc::channel(QUEUED_CHUNKS);
     let task = tokio::spawn(async move {
-        let written = write_all(open, orders).await;
+        let written = write_all(&disk, open, orders).await;
         let named = match written {
             Ok(Some(samples)) => {
                 let (part, path) = (part.clone(), path.clone());
-                let renamed = spawn_blocking(move || {
+                let renamed = disk.run(move || {
                     std::fs::rename(&part, &path)?;
                     Ok::<_, io::Error>((std::fs::metadata(&path)?.len(), path))
                 });
@@ -233,7 +240,7 @@ fn spawn_writer(
             }
         };
         // It may never have been created, and there is nobody left to tell.
-        let _ = spawn_blocking(move || std::fs::remove_file(part)).await;
+        let _ = disk.run(move || std::fs::remove_file(part)).await;
         named
     });
     Writer::Writing { queue, task }
@@ -268,6 +275,7 @@ impl From<tokio::task::JoinError> for WriteError {
 /// The file travels to a blocking thread for each chunk and back, so that a call occupies such a thread for the moments
 /// in which it writes only.
 async fn write_all(
+    disk: &Disk,
     open: impl FnOnce() -> io::Result<Box<dyn Sink>> + Send + 'static,
     mut orders: mpsc::Receiver<Order>,
 ) -> Result<Option<u64>, WriteError> {
@@ -278,15 +286,15 @@ async fn write_all(
         sample_format: hound::SampleFormat::Int,
     };
     let begin = move || Ok::<Wav, WriteError>(hound::WavWriter::new(BufWriter::new(open()?), spec)?);
-    let mut wav = spawn_blocking(begin).await??;
+    let mut wav = disk.run(begin).await??;
     let mut samples = 0;
     while let Some(order) = orders.recv().await {
         let Order::Write(chunk) = order else {
-            spawn_blocking(move || wav.finalize()).await??;
+            disk.run(move || wav.finalize()).await??;
             return Ok(Some(samples));
         };
         samples += chunk.len() as u64;
-        wav = spawn_blocking(move || append(wav, &chunk)).await??;
+        wav = disk.run(move || append(wav, &chunk)).await??;
     }
     Ok(None)
 }
@@ -305,7 +313,7 @@ mod tests {
     use std::io::SeekFrom;
 
     fn begin_with(open: impl FnOnce() -> io::Result<Box<dyn Sink>> + Send + 'static, path: &Path) -> StereoRecorder {
-        StereoRecorder::with_writer(0, spawn_writer(open, part_path(path), path.to_owned()))
+        StereoRecorder::with_writer(0, spawn_writer(Disk::default(), open, part_path(path), path.to_owned()))
     }
 
     #[tokio::test]

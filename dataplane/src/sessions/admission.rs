@@ -276,6 +276,10 @@ impl Permit {
     /// [`Refusal::CallerLimit`]. The permit is still out then: it comes free when it is dropped.
     pub fn limit_caller(&mut self, caller: &str, talking: bool) -> Result<(), Refusal> {
         let Some(limit) = self.shared.limits.max_sessions_per_caller else { return Ok(()) };
+        self.count_as(caller, (!talking).then_some(limit.get()))
+    }
+
+    fn count_as(&mut self, caller: &str, limit: Option<usize>) -> Result<(), Refusal> {
         let key = self.shared.caller_key(caller);
         let mut inner = self.shared.lock();
         if let Some(earlier) = self.caller.take() {
@@ -283,7 +287,7 @@ impl Permit {
         }
         let Some(key) = key else { return Ok(()) };
         let calls = inner.callers.entry(key).or_insert(0);
-        if *calls >= limit.get() && !talking {
+        if limit.is_some_and(|limit| *calls >= limit) {
             return Err(Refusal::CallerLimit);
         }
         *calls += 1;
@@ -332,6 +336,19 @@ mod tests {
             max_missed_percent: 1,
             max_load_percent: NonZeroU32::new(90),
         }
+    }
+
+    #[test]
+    fn a_call_that_was_up_with_another_pod_is_not_cut_off_by_the_limit_of_its_caller_but_counts() {
+        let limits = CallLimits { max_sessions_per_caller: NonZeroUsize::new(1), ..limits(4, 0) };
+        let admission = Admission::new(limits, Instant::now());
+        let mut up: Vec<Permit> = (0..3).map(|_| admission.try_admit().expect("free")).collect();
+        up.iter_mut().for_each(|permit| permit.count_caller("+15551234567"));
+        let mut new = admission.try_admit().expect("free");
+        assert_eq!(new.limit_caller("+15551234567"), Err(Refusal::CallerLimit));
+        new.limit_caller("+15550000000").expect("nobody else's");
+        up.clear();
+        new.limit_caller("+15551234567").expect("all of them are over");
     }
 
     #[test]

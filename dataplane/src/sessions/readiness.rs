@@ -12,6 +12,8 @@ pub enum NotReady {
     Draining,
     /// Not everything is up yet.
     Starting,
+    /// The port for FreeSWITCH's connections could not be opened again.
+    PortClosed,
     /// Full, or was full and has not come down to the low-water mark.
     Full,
     /// Callers miss packets of the calls in progress, because they leave late.
@@ -26,6 +28,7 @@ impl NotReady {
         match self {
             Self::Draining => "draining",
             Self::Starting => "starting",
+            Self::PortClosed => "port_closed",
             Self::Full => "full",
             Self::Late => "late",
             Self::Busy => "busy",
@@ -39,17 +42,23 @@ impl NotReady {
 pub struct Readiness {
     admission: Admission,
     started: Arc<AtomicBool>,
+    port_closed: Arc<AtomicBool>,
 }
 
 impl Readiness {
     /// Not ready, because still starting.
     pub fn new(admission: Admission) -> Self {
-        Self { admission, started: Arc::new(AtomicBool::new(false)) }
+        Self { admission, started: Arc::default(), port_closed: Arc::default() }
     }
 
     /// Says that listener and workers are up.
     pub fn set_started(&self) {
         self.started.store(true, Ordering::Release);
+    }
+
+    /// Says whether the port for calls is open, or could be.
+    pub fn set_port(&self, open: bool) {
+        self.port_closed.store(!open, Ordering::Release);
     }
 
     /// Checks now; of several reasons, the one that lasts longest.
@@ -62,6 +71,8 @@ impl Readiness {
             Err(NotReady::Draining)
         } else if !self.started.load(Ordering::Acquire) {
             Err(NotReady::Starting)
+        } else if self.port_closed.load(Ordering::Acquire) {
+            Err(NotReady::PortClosed)
         } else if state.active >= state.capacity || state.recovering {
             Err(NotReady::Full)
         } else if state.late {
@@ -100,6 +111,10 @@ mod tests {
         let readiness = Readiness::new(admission.clone());
         assert_eq!(readiness.check(), Err(NotReady::Starting));
         readiness.set_started();
+        assert_eq!(readiness.check(), Ok(()));
+        readiness.set_port(false);
+        assert_eq!(readiness.check(), Err(NotReady::PortClosed));
+        readiness.set_port(true);
         assert_eq!(readiness.check(), Ok(()));
         let calls = [admission.try_admit().expect("free"), admission.try_admit().expect("free")];
         assert_eq!(readiness.check(), Err(NotReady::Full));

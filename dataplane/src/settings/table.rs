@@ -156,7 +156,8 @@ pub const VARIABLES: &[Variable] = &[
         "SOFIA_PHONE_MAX_SESSIONS_PER_CALLER",
         "0",
         integer(0, 10_000),
-        "Calls that one caller's number may have on this pod at a time. 0: no limit. Withheld numbers are not limited.",
+        "Calls that one caller's number may have on this pod at a time. 0: no limit. Withheld numbers are not limited, nor calls that come \
+         from another pod.",
     ),
     variable("SOFIA_PHONE_SETUP_RATE_PER_SECOND", "0", integer(0, 10_000), "New calls taken a second. 0: no limit."),
     variable(
@@ -421,7 +422,7 @@ pub const VARIABLES: &[Variable] = &[
         "SOFIA_PHONE_SILENCE_PROMPT",
         "Are you still there?",
         SENTENCE,
-        "What the agent says to a silent caller. `none`: nothing.",
+        "What the agent says to a silent caller. `none`: nothing, and nobody is hung up on for silence.",
     ),
     variable("SOFIA_PHONE_SILENCE_SECONDS", "10", integer(0, 600), "Silence before that. 0: silence is let be."),
     variable(

@@ -6,7 +6,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use super::adaptation::Adaptation;
-use super::ring::{Insertion, MAX_PAYLOAD, Ring, SLOTS, Slot};
+use super::ring::{Insertion, MAX_PAYLOAD, Ring, Slot};
 use super::{Frame, JitterCounters, JitterSettings, Popped, Pushed};
 use crate::rtp::packet::RtpPacket;
 use crate::rtp::{clock_duration, clock_units, sequence_distance, timestamp_distance};
@@ -74,7 +74,8 @@ impl JitterBuffer {
             tick_samples,
             max_depth_samples: units(settings.max_depth),
             pause_after_samples: units(PAUSE_AFTER),
-            ring: Ring::new(),
+            // As many packets of 10 ms as are to wait, and two more: the one that is taken, and the one that comes.
+            ring: Ring::new(units(settings.max_depth) / (settings.clock_hz / 100).min(tick_samples).max(1) + 2),
             adaptation: Adaptation::new(settings.packet_time, settings.max_depth),
             ssrc: None,
             started: false,
@@ -107,7 +108,7 @@ impl JitterBuffer {
             ahead = 0;
         }
         if ahead < 0 {
-            if self.started || self.ring.span(sequence) >= u32::from(SLOTS) {
+            if self.started || self.ring.span(sequence) >= u32::from(self.ring.reach()) {
                 return self.refuse(now, ahead, timestamp);
             }
             // Nothing was played yet, so that the stream may still begin with this one.
@@ -281,7 +282,7 @@ impl JitterBuffer {
     /// Whether `first` would make the newest packet wait for too long.
     #[inline]
     fn overflows(&self, first: &Slot) -> bool {
-        let packets = (self.max_depth_samples / self.frame_samples).min(u32::from(SLOTS) - 2);
+        let packets = (self.max_depth_samples / self.frame_samples).min(u32::from(self.ring.reach()) - 2);
         let span = self.ring.span(first.sequence);
         if span > packets.max(1) {
             return true;

@@ -2,8 +2,10 @@
 
 use super::super::sequence_distance;
 
-/// Packets that may wait. A power of two, so that slots stay in step when the sequence wraps.
+/// Slots of a buffer that is set to no more than they hold.
 pub const SLOTS: u16 = 8;
+/// Most slots of any: 256 ms of packets of 2 ms.
+const MOST_SLOTS: u16 = 128;
 /// Octets of the longest payload that is taken: 40 ms of L16 at 16 kHz, 160 ms of G.711.
 pub const MAX_PAYLOAD: usize = 1280;
 
@@ -34,17 +36,31 @@ pub(super) enum Insertion {
 
 #[derive(Debug)]
 pub(super) struct Ring {
-    slots: [Option<Slot>; SLOTS as usize],
+    /// A power of two of them, so that slots stay in step when the sequence wraps.
+    slots: Box<[Option<Slot>]>,
     /// Each as long as the longest payload that it has held: with G.711 an eighth of [`MAX_PAYLOAD`].
-    payloads: [Vec<u8>; SLOTS as usize],
+    payloads: Box<[Vec<u8>]>,
     waiting: u16,
     /// The latest sequence number that waits; meaningless when none does.
     newest: u16,
 }
 
 impl Ring {
-    pub fn new() -> Self {
-        Ring { slots: [None; SLOTS as usize], payloads: Default::default(), waiting: 0, newest: 0 }
+    /// A ring that holds `packets`, or as many as the most slots do.
+    pub fn new(packets: u32) -> Self {
+        let slots = packets.clamp(SLOTS.into(), MOST_SLOTS.into()).next_power_of_two() as usize;
+        Ring { slots: vec![None; slots].into(), payloads: vec![Vec::new(); slots].into(), waiting: 0, newest: 0 }
+    }
+
+    /// Packets that may wait.
+    #[inline]
+    pub fn reach(&self) -> u16 {
+        self.slots.len() as u16
+    }
+
+    #[inline]
+    fn index(&self, sequence: u16) -> usize {
+        usize::from(sequence) & (self.slots.len() - 1)
     }
 
     /// Stores a packet. Those that the slots can't hold together with it are evicted, and told to `on_evicted`.
@@ -56,7 +72,7 @@ impl Ring {
             self.newest = sequence;
         } else {
             let ahead = sequence_distance(self.newest, sequence);
-            if ahead <= -(SLOTS as i16) {
+            if ahead <= -(self.reach() as i16) {
                 return Insertion::TooOld;
             }
             if self.get(sequence).is_some() {
@@ -64,8 +80,8 @@ impl Ring {
             }
             if ahead > 0 {
                 // The slots reach back from the new packet; what lies before them has to go.
-                let oldest = self.newest.wrapping_sub(SLOTS - 1);
-                for i in 0..SLOTS.min(ahead as u16) {
+                let oldest = self.newest.wrapping_sub(self.reach() - 1);
+                for i in 0..self.reach().min(ahead as u16) {
                     let evicted = oldest.wrapping_add(i);
                     if self.take(evicted).is_some() {
                         on_evicted(evicted);
@@ -74,7 +90,7 @@ impl Ring {
                 self.newest = sequence;
             }
         }
-        let index = index(sequence);
+        let index = self.index(sequence);
         self.payloads[index].clear();
         self.payloads[index].extend_from_slice(payload);
         self.slots[index] = Some(slot);
@@ -85,7 +101,7 @@ impl Ring {
     /// The packet with this sequence number.
     #[inline]
     pub fn get(&self, sequence: u16) -> Option<Slot> {
-        self.slots[index(sequence)].filter(|slot| slot.sequence == sequence)
+        self.slots[self.index(sequence)].filter(|slot| slot.sequence == sequence)
     }
 
     /// The earliest packet at `from` or after it.
@@ -94,7 +110,7 @@ impl Ring {
         if self.waiting == 0 {
             return None;
         }
-        let reach = sequence_distance(from, self.newest).clamp(-1, SLOTS as i16 - 1);
+        let reach = sequence_distance(from, self.newest).clamp(-1, self.reach() as i16 - 1);
         (0..=reach).rev().find_map(|back| self.get(self.newest.wrapping_sub(back as u16)))
     }
 
@@ -113,7 +129,8 @@ impl Ring {
     /// Takes the packet with this sequence number out; its payload stays readable until the next insertion.
     #[inline]
     pub fn take(&mut self, sequence: u16) -> Option<Slot> {
-        let slot = self.slots[index(sequence)].take_if(|slot| slot.sequence == sequence);
+        let index = self.index(sequence);
+        let slot = self.slots[index].take_if(|slot| slot.sequence == sequence);
         self.waiting -= u16::from(slot.is_some());
         slot
     }
@@ -121,7 +138,7 @@ impl Ring {
     /// The payload of a packet that waits or has just been taken.
     #[inline]
     pub fn payload(&self, slot: &Slot) -> &[u8] {
-        &self.payloads[index(slot.sequence)]
+        &self.payloads[self.index(slot.sequence)]
     }
 
     pub fn waiting(&self) -> u16 {
@@ -129,13 +146,9 @@ impl Ring {
     }
 
     pub fn clear(&mut self) {
-        self.slots = [None; SLOTS as usize];
+        self.slots.fill(None);
         self.waiting = 0;
     }
-}
-
-fn index(sequence: u16) -> usize {
-    usize::from(sequence % SLOTS)
 }
 
 #[cfg(test)]
@@ -151,7 +164,7 @@ mod tests {
 
     #[test]
     fn packets_come_out_in_sequence_across_the_wrap() {
-        let mut ring = Ring::new();
+        let mut ring = Ring::new(0);
         for sequence in [65_535, 1, 0, 65_534] {
             assert_eq!(insert(&mut ring, sequence).0, Insertion::Stored);
         }
@@ -169,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_packet_far_ahead_evicts_what_the_slots_cannot_reach() {
-        let mut ring = Ring::new();
+        let mut ring = Ring::new(0);
         for sequence in 10..14 {
             insert(&mut ring, sequence);
         }

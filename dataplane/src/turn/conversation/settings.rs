@@ -143,6 +143,26 @@ impl Default for ConversationSettings {
     }
 }
 
+impl Limits {
+    /// The default, with whatever waits for the backend lying above these deadlines of its own: for a transcript, for a reply's first words,
+    /// and for a sentence's first sound.
+    #[must_use]
+    pub fn above(transcribe: Duration, generate: Duration, speak: Duration) -> Self {
+        const MARGIN: Duration = Duration::from_secs(5);
+        let least = Self::default();
+        // Before a clip's own request the one before it may have run into its deadline.
+        let clip_start = least.clip_start.max(speak.saturating_mul(2));
+        Self {
+            transcribe: least.transcribe.max(transcribe + MARGIN),
+            generate: least.generate.max(generate + MARGIN),
+            generate_all: least.generate_all.max(generate.saturating_mul(4)),
+            farewell: least.farewell.max(clip_start + speak),
+            clip_start,
+            ..least
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -156,6 +176,29 @@ impl Default for Limits {
             utterance: Duration::from_secs(35),
             transfer: Duration::from_secs(60),
             farewell: Duration::from_secs(30),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watchdogs_lie_above_the_backends_deadlines_whatever_these_are() {
+        let seconds = Duration::from_secs;
+        assert_eq!(
+            Limits::above(seconds(10), seconds(30), seconds(10)),
+            Limits::default(),
+            "by default nothing changes"
+        );
+        for deadline in [1, 10, 34, 120, 600].map(seconds) {
+            let limits = Limits::above(deadline, deadline, deadline);
+            assert!(
+                limits.transcribe > deadline && limits.generate > deadline && limits.clip_start > deadline,
+                "{limits:?}"
+            );
+            assert!(limits.generate_all > limits.generate && limits.farewell > limits.clip_start, "{limits:?}");
         }
     }
 }

@@ -443,7 +443,7 @@ proptest! {
                     }
                 },
             }
-            prop_assert!(player.buffer.ring.waiting() <= SLOTS);
+            prop_assert!(player.buffer.ring.waiting() <= player.buffer.ring.reach());
             prop_assert!(player.buffer.depth() <= ms(60 + 160));
         }
     }
@@ -472,4 +472,25 @@ proptest! {
             }
         }
     }
+}
+
+/// Packets left out because too many waited, after the network held nine of them back and let them go at once.
+fn overflowed_by_a_burst(max_depth: Duration) -> u64 {
+    let settings = JitterSettings { max_depth, ..JitterSettings::new(8000, ms(20), 1) };
+    let mut player = Player { buffer: JitterBuffer::new(settings), start: Instant::now() };
+    for tick in 0..40 {
+        match tick {
+            10..=17 => {}
+            18 => player.push(18 * 20, 10..=18),
+            index => player.push(u64::from(index) * 20, [index]),
+        }
+        player.pop_at(ms(u64::from(tick) * 20 + 7));
+    }
+    player.buffer.counters().overflowed
+}
+
+#[test]
+fn what_was_held_back_for_so_long_as_the_buffer_may_be_deep_is_played_whole() {
+    assert_eq!(overflowed_by_a_burst(ms(200)), 0);
+    assert!(overflowed_by_a_burst(ms(60)) > 0);
 }
