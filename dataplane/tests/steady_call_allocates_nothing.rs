@@ -13,7 +13,9 @@ use sofia_dataplane::rtp::RtpSender;
 use sofia_dataplane::sdp::{Direction, NegotiatedMedia};
 use sofia_dataplane::turn::conversation::ClipId;
 use sofia_dataplane::turn::endpointing::EndpointingSettings;
-use sofia_dataplane::worker::{InbandKeys, StreamFeeder, StreamMode, StreamSeed, StreamSpec, Workers, WorkersConfig};
+use sofia_dataplane::worker::{
+    InbandKeys, MediaEvent, StreamFeeder, StreamMode, StreamSeed, StreamSpec, Taps, Workers, WorkersConfig,
+};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -26,6 +28,9 @@ const SETTLING: u32 = 50;
 /// no steady call. What allocates in each frame does so in each stretch.
 const STRETCH: u32 = 50;
 const STRETCHES: u32 = 3;
+/// Frames from one short reply to the next, and how many replies there are: each begins after silence.
+const REPLY: u32 = 4;
+const REPLIES: u32 = 20;
 /// By then the worker has done what takes it a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -76,6 +81,11 @@ fn packets(codec: Codec, audio: &[f32]) -> Vec<Vec<u8>> {
 /// Talks to a stream of a worker of its own, whose agent plays what `feed` gives it, and says how many allocations were made
 /// in the stretch with the fewest.
 fn allocations(codec: Codec, caller: &[f32], feed: impl FnOnce(&StreamFeeder)) -> usize {
+    allocations_after(0, codec, caller, feed)
+}
+
+/// The same, where so many replies come before each stretch, every one after silence; they themselves are not counted.
+fn allocations_after(replies: u32, codec: Codec, caller: &[f32], feed: impl FnOnce(&StreamFeeder)) -> usize {
     let counters = Arc::new(WorkerCounters::new());
     let config = WorkersConfig { host: [127, 0, 0, 1].into(), start_port: 0 };
     let workers = Workers::start(config, &[Arc::clone(&counters)]).expect("free ports");
@@ -100,16 +110,29 @@ fn allocations(codec: Codec, caller: &[f32], feed: impl FnOnce(&StreamFeeder)) -
         voice: VoiceSettings::default(),
         inband_keys: InbandKeys::Auto,
         jitter_max: Duration::from_millis(60),
-        record: false,
+        taps: Taps::default(),
         seed: StreamSeed { ssrc: 1, sequence: 1, timestamp: 1 },
         cname: "pod".to_owned(),
     };
-    let (stream, _events) = place.open(spec).expect("a worker that has just started");
+    let (stream, mut events) = place.open(spec).expect("a worker that has just started");
     feed(&stream.feeder());
     let packets = packets(codec, caller);
     let mut far = FarEnd { socket, packets, counters, next: 0, start: Instant::now() };
     far.converse(SETTLING);
-    let stretch = |_| {
+    let feeder = stream.feeder();
+    let word: Samples = vec![3_000; SampleRate::Hz16000.samples(PTIME)].into();
+    let mut ended = 0;
+    let stretch = |at: u32| {
+        for reply in 0..replies {
+            let clip = ClipId(at * replies + reply + 2);
+            feeder.play(clip, SampleRate::Hz16000, word.clone());
+            feeder.end_clip(clip);
+            far.converse(REPLY);
+            while let Ok(event) = events.try_recv() {
+                ended += u32::from(matches!(event, MediaEvent::ClipEnded { .. }));
+            }
+        }
+        assert!(ended >= (at * replies + replies).saturating_sub(1), "{ended} replies were said");
         let region = Region::new(ALLOCATOR);
         far.converse(STRETCH);
         let change = region.change();
@@ -146,6 +169,12 @@ fn a_steady_call_allocates_nothing() {
             feeder.play(ClipId(1), SampleRate::Hz16000, reply.clone());
         });
         assert_eq!(listening, 0, "{codec:?}: the agent speaks and the caller's line is noisy");
+        let frames_with_replies = frames + STRETCHES * REPLIES * REPLY;
+        let answering = allocations_after(REPLIES, codec, &noise(frames_with_replies), |_| {});
+        assert_eq!(
+            answering, 0,
+            "{codec:?}: {REPLIES} replies began after silence, and what they left behind costs nothing"
+        );
         let speaking = allocations(codec, &speech(frames), |_| {});
         // What is said is kept, and room for it is made a second at a time.
         assert!(speaking <= 2, "{codec:?}: {speaking} allocations while the caller speaks for a second");

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
@@ -45,6 +46,8 @@ pub struct ScriptedBackend {
     answer: Box<Answer>,
     asked: Mutex<Vec<String>>,
     transcripts: Mutex<VecDeque<String>>,
+    /// The time that a character of speech takes, where it is not the mock's voice that speaks.
+    a_character: Option<Duration>,
 }
 
 impl ScriptedBackend {
@@ -55,6 +58,7 @@ impl ScriptedBackend {
             answer: Box::new(answer),
             asked: Mutex::default(),
             transcripts: Mutex::default(),
+            a_character: None,
         }
     }
 
@@ -63,6 +67,12 @@ impl ScriptedBackend {
     pub fn hearing<'a>(self, transcripts: impl IntoIterator<Item = &'a str>) -> Self {
         let transcripts = Mutex::new(transcripts.into_iter().map(str::to_owned).collect());
         Self { transcripts, ..self }
+    }
+
+    /// Speaks with a voice that takes so long for each character, and gives its sound away as fast as it is taken.
+    #[must_use]
+    pub fn speaking_at(self, a_character: Duration) -> Self {
+        Self { a_character: Some(a_character), ..self }
     }
 
     /// How many of the transcripts of [`Self::hearing`] are still to come.
@@ -96,6 +106,14 @@ impl VoiceBackend for ScriptedBackend {
     }
 
     async fn speak(&self, text: &str) -> Result<SpeechStream, BackendError> {
-        self.voice.speak(text).await
+        let Some(a_character) = self.a_character else { return self.voice.speak(text).await };
+        let rate = SampleRate::Hz16000;
+        let length = rate.samples(a_character * text.chars().count() as u32);
+        let wave = |at: usize| ((at as f32 * 220.0 * std::f32::consts::TAU / 16_000.0).sin() * 8_000.0) as i16;
+        let piece = rate.samples(Duration::from_millis(20));
+        let pieces = (0..length)
+            .step_by(piece)
+            .map(move |from| Ok((from..length.min(from + piece)).map(wave).collect::<Vec<i16>>().into()));
+        Ok(SpeechStream { rate, chunks: stream::iter(pieces).boxed() })
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dialogue::VoicePace;
 use crate::audio::VoiceSettings;
 use crate::backend::VoiceBackend;
 use crate::turn::conversation::ConversationSettings;
@@ -44,6 +45,8 @@ pub(crate) struct TurnsProfile {
     /// What is taken for nothing said.
     pub(crate) transcripts: TranscriptCheck,
     pub(crate) backend: Arc<dyn VoiceBackend>,
+    /// How fast the agent's voice speaks, as all its calls have heard it.
+    pub(crate) pace: Arc<VoicePace>,
 }
 
 impl DialogueProfile {

@@ -238,6 +238,11 @@ impl<'a> Driver<'a> {
                 journal.keys(now, MarkKind::Dtmf, digit.encode_utf8(&mut [0; 4]));
             }
             MediaEvent::FirstPacket { .. } => self.hold.packets_came(),
+            MediaEvent::KeysUnsent => journal.error(
+                now,
+                "keys",
+                "expected keys to be sent, but the leg has no telephone-event, or too many wait already",
+            ),
             MediaEvent::Silent { since } => {
                 journal.mark(since, MarkKind::PacketsStopped, "");
                 self.hold.packets_stopped(now);

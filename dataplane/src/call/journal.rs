@@ -224,6 +224,16 @@ impl Journal {
         }
     }
 
+    /// A clip will never be heard.
+    pub(super) fn clip_gone(&mut self, clip: ClipId) {
+        self.clips.remove(&clip);
+    }
+
+    /// All clips were cleared: of those that had begun to be heard the media tell the end.
+    pub(super) fn cleared(&mut self) {
+        self.clips.retain(|_, (_, started)| started.is_some());
+    }
+
     /// The caller spoke over the agent, which was faded out.
     pub(super) fn paused(&mut self, at: Instant) {
         self.paused = Some(at);

@@ -28,7 +28,7 @@ use crate::record::{Delivery, Privacy};
 use crate::sdp::{AnswerParams, NegotiatedMedia, Offer, Surroundings};
 use crate::sessions::{Admission, DuplicateSession, Handover, NewSession, Permit, Registry, SessionGuard};
 use crate::telemetry::shown_number;
-use crate::worker::{InbandKeys, MediaEvent, StreamHandle, StreamSeed, StreamSpec, WorkerError, Workers};
+use crate::worker::{InbandKeys, MediaEvent, StreamHandle, StreamSeed, StreamSpec, Taps, WorkerError, Workers};
 use agent::{AgentProfile, Agents};
 use caller::Caller;
 use connection::Connection;
@@ -171,7 +171,6 @@ impl Calls {
             self.parts.metrics.call_refused(refusal);
             return refuse(connection, HangupCause::CallRejected).await;
         }
-        // A caller who was talking is not turned away for what only new calls have to wait for.
         if !data.was_answered()
             && let Err(refusal) = permit.admit_new(accepted)
         {
@@ -240,7 +239,7 @@ impl Calls {
             voice: agent.voice,
             inband_keys: self.config.inband_keys,
             jitter_max: self.config.jitter_max,
-            record: self.parts.records.is_some(),
+            taps: Taps { recording: self.parts.records.is_some(), frames: None },
             seed: StreamSeed { ssrc: rand::random(), sequence: rand::random(), timestamp: rand::random() },
             cname: format!("{:016x}", rand::random::<u64>()),
         })?;

@@ -71,10 +71,10 @@ impl RtpSender {
         self.octets
     }
 
-    /// The sender's part of a sender report (RFC 3550 §6.4.1). Call it in a tick before that tick's packet: the
-    /// clock then stands at `now`.
-    pub fn info(&self, now: NtpTime) -> SenderInfo {
-        SenderInfo { ntp: now, rtp_timestamp: self.timestamp, packets: self.packets, octets: self.octets }
+    /// The sender's part of a sender report (RFC 3550 §6.4.1) of `now`, which the RTP clock calls `rtp_timestamp`: between two ticks it lies
+    /// before the next packet's.
+    pub fn info(&self, now: NtpTime, rtp_timestamp: u32) -> SenderInfo {
+        SenderInfo { ntp: now, rtp_timestamp, packets: self.packets, octets: self.octets }
     }
 
     fn header(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload_len: usize) -> RtpHeader {
@@ -127,7 +127,7 @@ mod tests {
         let mut sender = RtpSender::new(7, 0, 1000);
         sender.next(0, 160, 160);
         sender.event(101, 1160, true, 4);
-        let info = sender.info(NtpTime::from_bits(5));
+        let info = sender.info(NtpTime::from_bits(5), sender.timestamp());
         assert_eq!((info.packets, info.octets, info.rtp_timestamp), (2, 164, 1160));
     }
 }

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
+
 use super::keys::InbandKeys;
 use crate::audio::{AudioQuality, Codec, SampleRate, Samples, VoiceSettings};
 use crate::rtp::ReceiveQuality;
@@ -34,12 +36,69 @@ pub struct StreamSpec {
     pub inband_keys: InbandKeys,
     /// How late packets may be and still be played.
     pub jitter_max: Duration,
-    /// Whether both directions are handed over for a recording, see [`MediaEvent::Recorded`].
-    pub record: bool,
+    /// What is handed over of the audio as it goes by.
+    pub taps: Taps,
     /// SSRC, first sequence number and first timestamp of what is sent: random, RFC 3550 §5.1.
     pub seed: StreamSeed,
     /// The RTCP CNAME, RFC 3550 §6.5.1: names the pod, never a person.
     pub cname: String,
+}
+
+/// What is handed over of a stream's audio besides its turns. Nothing, unless asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Taps {
+    /// Both directions, in pieces for a recording: [`MediaEvent::Recorded`].
+    pub recording: bool,
+    /// The caller's audio, as it is heard. Nobody waits for a receiver that is full: what it can't take is lost to it.
+    pub frames: Option<mpsc::Sender<HeardFrame>>,
+}
+
+/// A packet time of the caller's audio: decoded, in order, with holes concealed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeardFrame {
+    /// Mono samples at 16 kHz.
+    pub pcm: Vec<i16>,
+    /// Samples heard before the first of these; where it is more than came so far, frames were lost to the receiver.
+    pub position: u64,
+}
+
+/// Names a mark in a clip; its meaning is the caller's of [`super::StreamFeeder::mark`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MarkId(pub u32);
+
+/// A clip that ended before its time, in samples at the rate of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CutClip {
+    /// Which.
+    pub clip: ClipId,
+    /// The rate at which it came.
+    pub rate: SampleRate,
+    /// Samples of it that were sent.
+    pub played: usize,
+    /// Samples of it that had come.
+    pub came: usize,
+    /// Whether no more of it was to come: then `came` is its length. Otherwise that is only known to be no less.
+    pub complete: bool,
+}
+
+impl CutClip {
+    /// Samples that had come and that nobody has heard.
+    #[must_use]
+    pub fn unplayed(&self) -> usize {
+        self.came - self.played
+    }
+
+    /// How much of it was sent.
+    #[must_use]
+    pub fn played_for(&self) -> Duration {
+        self.rate.duration(self.played)
+    }
+
+    /// How long what had come of it is.
+    #[must_use]
+    pub fn came_for(&self) -> Duration {
+        self.rate.duration(self.came)
+    }
 }
 
 /// The random start values of an RTP stream.
@@ -121,16 +180,22 @@ pub enum MediaEvent {
         clip: ClipId,
         /// When its last packet left.
         at: Instant,
+        /// How long it is.
+        length: Duration,
     },
-    /// A clip was thrown away by [`super::StreamHandle::clear`], wholly or in part.
-    ClipCut {
-        /// Which clip.
+    /// A clip was thrown away by [`super::StreamHandle::clear`], wholly or in part, or had broken off and was played as far as it had come.
+    ClipCut(CutClip),
+    /// Play-out has come to a mark, or to none any more.
+    Mark {
+        /// The clip in which it was set.
         clip: ClipId,
-        /// How much of it was sent.
-        played: Duration,
-        /// How long what had come of it is.
-        came: Duration,
+        /// Which.
+        mark: MarkId,
+        /// Whether all before it was sent; otherwise some of it was thrown away.
+        played: bool,
     },
+    /// Keys could not be sent: the leg has no telephone-event, or too many wait already.
+    KeysUnsent,
     /// The caller pressed a key.
     Dtmf {
         /// One of `0-9 * # A-D`.
@@ -146,7 +211,7 @@ pub enum MediaEvent {
         /// When the first of them came.
         at: Instant,
     },
-    /// Audio of both directions, only where [`StreamSpec::record`] is set.
+    /// Audio of both directions, only where [`Taps::recording`] is set.
     Recorded(RecordedFrame),
     /// The stream failed by a fault of ours and is gone; another pod should go on with the call.
     Failed,
@@ -186,6 +251,10 @@ pub(super) enum Instruction {
     Play { clip: ClipId, rate: SampleRate, samples: Samples, came: Instant },
     /// No more samples of this clip will come.
     EndClip { clip: ClipId },
+    /// No more samples of this clip will come, and it is not whole.
+    BreakClipOff { clip: ClipId },
+    /// Tell when all samples of this clip that came so far are played.
+    Mark { clip: ClipId, mark: MarkId },
     /// Go on with what a barge-in paused.
     Resume,
     /// Whether the caller's speech may stop the agent from now on.

@@ -4,6 +4,7 @@
 #![deny(clippy::disallowed_types)]
 
 mod event;
+mod fault;
 mod inbound;
 mod keys;
 mod outbound;
@@ -21,7 +22,7 @@ mod wheel;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Instant;
 
@@ -33,7 +34,10 @@ use crate::metrics::WorkerCounters;
 use crate::turn::conversation::ClipId;
 
 use event::Instruction;
-pub use event::{MediaEvent, MediaReport, RecordedFrame, StreamMode, StreamSeed, StreamSpec, Utterance};
+pub use event::{
+    CutClip, HeardFrame, MarkId, MediaEvent, MediaReport, RecordedFrame, StreamMode, StreamSeed, StreamSpec, Taps,
+    Utterance,
+};
 pub use keys::InbandKeys;
 use playout::Gauge;
 
@@ -115,6 +119,8 @@ struct Worker {
     wake: EventFd,
     streams: AtomicUsize,
     next_key: AtomicU64,
+    /// Its thread has ended.
+    over: AtomicBool,
     thread: EndOfThread,
 }
 
@@ -136,12 +142,13 @@ impl Workers {
                 wake,
                 streams: AtomicUsize::new(0),
                 next_key: AtomicU64::new(0),
+                over: AtomicBool::new(false),
                 thread: EndOfThread::new(None),
             });
             let shared = (Arc::clone(&worker), Arc::clone(counters));
             let thread = std::thread::Builder::new()
                 .name(format!("media-{index}"))
-                .spawn(move || run::Runner::new(rtp, rtcp, receiver, shared).run());
+                .spawn(move || run::Runner::new(rtp, rtcp, receiver, shared, Instant::now).run());
             *worker.thread.lock().expect("no one holds it yet") = Some(thread.map_err(start)?);
             workers.push(worker);
         }
@@ -167,13 +174,13 @@ impl Workers {
         ip == announced.to_canonical() || if bound.is_unspecified() { here() } else { ip == bound }
     }
 
-    /// Chooses the worker with the fewest streams for a new one. Its port goes into the SDP answer; [`Place::open`]
-    /// then begins.
+    /// Chooses the worker with the fewest streams for a new one, and none that is gone while there is another. Its port goes into the SDP
+    /// answer; [`Place::open`] then begins.
     pub fn place(&self) -> Place {
         let worker = self
             .workers
             .iter()
-            .min_by_key(|worker| worker.streams.load(Ordering::Relaxed))
+            .min_by_key(|worker| (worker.over.load(Ordering::Acquire), worker.streams.load(Ordering::Relaxed)))
             .expect("a pod has at least one worker");
         worker.streams.fetch_add(1, Ordering::Relaxed);
         Place { worker: Arc::clone(worker) }
@@ -274,9 +281,22 @@ impl StreamFeeder {
         self.instruct(Instruction::Play { clip, rate, samples, came: Instant::now() });
     }
 
-    /// Says that all samples of `clip` were given.
+    /// Says that all samples of `clip` were given. A clip of which this is never said is open-ended: more may come at any time, after
+    /// silence too, and it ends by [`StreamHandle::clear`].
     pub fn end_clip(&self, clip: ClipId) {
         self.instruct(Instruction::EndClip { clip });
+    }
+
+    /// Says that no more samples of `clip` will come, though it is not whole. What there is of it is played, and then told as
+    /// [`MediaEvent::ClipCut`].
+    pub fn break_clip_off(&self, clip: ClipId) {
+        self.instruct(Instruction::BreakClipOff { clip });
+    }
+
+    /// Sets a mark behind all samples of `clip` that were given so far; told as [`MediaEvent::Mark`] once they were sent, and as unplayed
+    /// when they are cleared.
+    pub fn mark(&self, clip: ClipId, mark: MarkId) {
+        self.instruct(Instruction::Mark { clip, mark });
     }
 
     /// Waits while a second or more is queued, until less than half of one is.
@@ -327,7 +347,7 @@ impl StreamHandle {
     }
 
     /// Throws all clips up to `through` away, those too that were given but have not come yet; each that came is told
-    /// as [`MediaEvent::ClipCut`].
+    /// as [`MediaEvent::ClipCut`], with how many of its samples nobody has heard.
     pub fn clear(&self, through: ClipId) {
         self.feeder.instruct(Instruction::Clear { through });
     }

@@ -36,6 +36,8 @@ pub(super) struct Outbound {
     pub(super) packets: u64,
     /// Packets that were left out after a standstill and that nobody has counted yet.
     left_out: u32,
+    /// The same for the recording, whether or not packets are sent.
+    unsaid: u32,
 }
 
 impl Outbound {
@@ -65,6 +67,7 @@ impl Outbound {
             quality: QualityMeter::new(leg),
             packets: 0,
             left_out: 0,
+            unsaid: 0,
         }
     }
 
@@ -97,6 +100,20 @@ impl Outbound {
         std::mem::take(&mut self.left_out).into()
     }
 
+    /// The time for which nothing was said after a standstill, since the last time this was asked.
+    pub(super) fn take_unsaid(&mut self) -> Duration {
+        self.ptime.saturating_mul(std::mem::take(&mut self.unsaid))
+    }
+
+    /// The RTP timestamp of `now`: the next packet's, less what is left of the time until it is due (RFC 3550 §6.4.1).
+    pub(super) fn timestamp_at(&self, now: Instant) -> u32 {
+        let clock = u128::from(self.media.codec.rtp_clock_hz());
+        let units = |time: Duration| (time.as_micros() * clock / 1_000_000) as u32;
+        let ahead = units(self.due.saturating_duration_since(now));
+        let behind = units(now.saturating_duration_since(self.due));
+        self.sender.timestamp().wrapping_sub(ahead).wrapping_add(behind)
+    }
+
     /// Queues keys; a leg without telephone-events has no way to carry them.
     pub(super) fn send_dtmf(&mut self, digits: &str) -> bool {
         let Some(dtmf) = &mut self.dtmf else { return false };
@@ -118,6 +135,7 @@ impl Outbound {
         if missed > u128::from(LONGEST_BURST) {
             let missed = u32::try_from(missed).unwrap_or(u32::MAX);
             self.sender.skip(units.wrapping_mul(missed));
+            self.unsaid = self.unsaid.saturating_add(missed);
             if self.media.direction.sends() {
                 self.left_out = self.left_out.saturating_add(missed);
             }
@@ -140,8 +158,9 @@ impl Outbound {
                 tell(match change {
                     // When the samples came is the stream's to know.
                     ClipChange::Started(clip) => MediaEvent::ClipStarted { clip, at: now, waited: Duration::ZERO },
-                    ClipChange::Ended(clip) => MediaEvent::ClipEnded { clip, at: now },
-                    ClipChange::Cut { clip, played, came } => MediaEvent::ClipCut { clip, played, came },
+                    ClipChange::Ended { clip, length } => MediaEvent::ClipEnded { clip, at: now, length },
+                    ClipChange::Cut(cut) => MediaEvent::ClipCut(cut),
+                    ClipChange::Mark { clip, mark, played } => MediaEvent::Mark { clip, mark, played },
                 });
             }),
         };

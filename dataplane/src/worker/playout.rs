@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::event::{CutClip, MarkId};
 use crate::audio::{Fade, Loudness, LoudnessSettings, Resampler, SampleRate, Samples, fade, pcm};
 use crate::turn::conversation::ClipId;
 
@@ -15,6 +16,8 @@ use crate::turn::conversation::ClipId;
 const FADE_IN: Duration = Duration::from_millis(20);
 /// Samples are turned to the leg's rate in steps of this length, so that no more than two frames are ever committed.
 const STEP: Duration = Duration::from_millis(10);
+/// Marks that may wait in a clip. Whoever sets more is told of the surplus at once, as not played.
+const MARKS: usize = 1_024;
 
 /// How much audio waits in a stream's playout: the worker writes it, and the one who feeds the stream waits on it.
 #[derive(Debug, Default)]
@@ -65,8 +68,20 @@ impl Gauge {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum ClipChange {
     Started(ClipId),
-    Ended(ClipId),
-    Cut { clip: ClipId, played: Duration, came: Duration },
+    Ended { clip: ClipId, length: Duration },
+    Cut(CutClip),
+    Mark { clip: ClipId, mark: MarkId, played: bool },
+}
+
+/// What is known of a clip's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// More may come.
+    Open,
+    /// All has come.
+    Complete,
+    /// What is missing will not come.
+    BrokenOff,
 }
 
 struct Clip {
@@ -77,8 +92,10 @@ struct Clip {
     offset: usize,
     played: usize,
     came: usize,
-    complete: bool,
+    rest: Rest,
     started: bool,
+    /// Marks, and behind how many of the samples they stand.
+    marks: VecDeque<(usize, MarkId)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,16 +156,36 @@ impl Playout {
             chunks: VecDeque::from([samples]),
             offset: 0,
             played: 0,
-            complete: false,
+            rest: Rest::Open,
             started: false,
+            marks: VecDeque::new(),
         });
         true
     }
 
     /// All samples of clip `id` have come.
     pub(super) fn complete(&mut self, id: ClipId) {
+        self.close(id, Rest::Complete);
+    }
+
+    /// No more samples of clip `id` will come, though it is not whole.
+    pub(super) fn break_off(&mut self, id: ClipId) {
+        self.close(id, Rest::BrokenOff);
+    }
+
+    fn close(&mut self, id: ClipId, rest: Rest) {
         if let Some(clip) = self.clips.iter_mut().find(|clip| clip.id == id) {
-            clip.complete = true;
+            clip.rest = rest;
+        }
+    }
+
+    /// Sets a mark behind what has come of clip `id`. Of a clip that is not there (any more, or yet) nothing is left to be played.
+    pub(super) fn mark(&mut self, id: ClipId, mark: MarkId, mut change: impl FnMut(ClipChange)) {
+        let cleared = self.cleared.is_some_and(|cleared| id <= cleared);
+        match self.clips.iter_mut().find(|clip| clip.id == id) {
+            Some(clip) if clip.marks.len() < MARKS => clip.marks.push_back((clip.came, mark)),
+            Some(_) => change(ClipChange::Mark { clip: id, mark, played: false }),
+            None => change(ClipChange::Mark { clip: id, mark, played: !cleared }),
         }
     }
 
@@ -175,13 +212,14 @@ impl Playout {
 
     /// Throws all clips away, telling of each how much of it was sent, and those up to `through` that come later, too.
     pub(super) fn clear(&mut self, through: ClipId, mut change: impl FnMut(ClipChange)) {
-        for clip in self.clips.drain(..) {
+        // What is ready is a step or two at most, of the clip that is being played but for its beginning.
+        let mut ready = self.ready.len();
+        for mut clip in self.clips.drain(..) {
             self.gauge.take(clip.duration(clip.came - clip.played));
-            change(ClipChange::Cut {
-                clip: clip.id,
-                played: clip.duration(clip.played),
-                came: clip.duration(clip.came),
-            });
+            let unsent = std::mem::take(&mut ready) * clip.rate.hz() as usize / self.leg.hz() as usize;
+            clip.played = clip.played.saturating_sub(unsent);
+            clip.tell_marks(false, &mut change);
+            change(ClipChange::Cut(clip.cut()));
         }
         self.cleared = Some(through);
         self.ready.clear();
@@ -213,15 +251,16 @@ impl Playout {
     /// Makes up to [`STEP`] of the first clip ready. Says whether there may be more to do.
     fn step(&mut self, change: &mut impl FnMut(ClipChange)) -> bool {
         let Some(clip) = self.clips.front_mut() else { return false };
+        clip.tell_marks(true, change);
         if !clip.has_samples() {
-            if !clip.complete {
-                return false;
-            }
-            let id = clip.id;
-            self.clips.pop_front();
             // What the filter still holds of the clip comes out with the next clip's first samples, or is too little
             // to be missed.
-            change(ClipChange::Ended(id));
+            match clip.rest {
+                Rest::Open => return false,
+                Rest::Complete => change(ClipChange::Ended { clip: clip.id, length: clip.duration(clip.came) }),
+                Rest::BrokenOff => change(ClipChange::Cut(clip.cut())),
+            }
+            self.clips.pop_front();
             return true;
         }
         if !clip.started {
@@ -260,5 +299,22 @@ impl Clip {
 
     fn duration(&self, samples: usize) -> Duration {
         self.rate.duration(samples)
+    }
+
+    /// Tells of the marks that were reached, and of all others too where they never will be.
+    fn tell_marks(&mut self, goes_on: bool, change: &mut impl FnMut(ClipChange)) {
+        while let Some((at, mark)) = self.marks.front().copied() {
+            let played = at <= self.played;
+            if goes_on && !played {
+                return;
+            }
+            self.marks.pop_front();
+            change(ClipChange::Mark { clip: self.id, mark, played });
+        }
+    }
+
+    fn cut(&self) -> CutClip {
+        let &Self { id, rate, played, came, rest, .. } = self;
+        CutClip { clip: id, rate, played, came, complete: rest == Rest::Complete }
     }
 }

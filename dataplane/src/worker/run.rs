@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -14,10 +13,11 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use super::event::MediaEvent;
+use super::fault::{Part, kept_to_one, may_strike};
 use super::quick_hash::QuickHash;
 use super::socket::{Outbox, RtpSocket, canonical};
-use super::stream::{Served, Stream};
-use super::wheel::Wheel;
+use super::stream::{Served, Stream, tell};
+use super::wheel::{SlotNumber, Wheel};
 use super::{Command, StreamKey, Worker};
 use crate::metrics::WorkerCounters;
 use crate::rtp::packet::is_rtcp;
@@ -36,32 +36,47 @@ const WARMED: usize = 8;
 /// Longest RTCP packet that is read, in bytes.
 const RTCP_BYTES: usize = 1_500;
 
-pub(super) struct Runner {
+/// A stream, and for when it is in the wheel: of its entries, one for each time at which it was moved forward, only that one counts.
+struct Carried {
+    stream: Box<Stream>,
+    scheduled: SlotNumber,
+}
+
+type Streams = HashMap<StreamKey, Carried, QuickHash>;
+
+/// `C` tells the time.
+pub(super) struct Runner<C> {
+    clock: C,
     rtp: RtpSocket,
     rtcp: UdpSocket,
     commands: Receiver<Command>,
     worker: Arc<Worker>,
     counters: Arc<WorkerCounters>,
-    streams: HashMap<StreamKey, Box<Stream>, QuickHash>,
+    streams: Streams,
     by_rtp: HashMap<SocketAddr, StreamKey, QuickHash>,
     by_rtcp: HashMap<SocketAddr, StreamKey, QuickHash>,
     wheel: Wheel<StreamKey>,
     outbox: Outbox,
     /// RTCP goes out of its own socket, one by one: a packet a call every few seconds.
     reports: Outbox,
-    due: Vec<StreamKey>,
+    due: Vec<(SlotNumber, StreamKey)>,
     served: Vec<(StreamKey, Instant)>,
+    /// Streams that failed while packets were read, to be buried after that.
+    failed: Vec<(StreamKey, Box<Stream>)>,
 }
 
-impl Runner {
+impl<C: Fn() -> Instant> Runner<C> {
     /// To be called on the worker's own thread: the sockets' batches cannot move between threads.
     pub(super) fn new(
         rtp: UdpSocket,
         rtcp: UdpSocket,
         commands: Receiver<Command>,
         (worker, counters): (Arc<Worker>, Arc<WorkerCounters>),
+        clock: C,
     ) -> Self {
+        let wheel = Wheel::new(clock());
         Self {
+            clock,
             rtp: RtpSocket::new(rtp),
             rtcp,
             commands,
@@ -70,11 +85,12 @@ impl Runner {
             streams: HashMap::default(),
             by_rtp: HashMap::default(),
             by_rtcp: HashMap::default(),
-            wheel: Wheel::new(Instant::now()),
+            wheel,
             outbox: Outbox::default(),
             reports: Outbox::default(),
             due: Vec::new(),
             served: Vec::new(),
+            failed: Vec::new(),
         }
     }
 
@@ -87,13 +103,13 @@ impl Runner {
             }
             self.receive();
             self.serve();
-            self.counters.was_busy(woken.elapsed());
+            self.counters.was_busy((self.clock)().saturating_duration_since(woken));
         }
     }
 
     /// Sleeps until a stream is due, a command comes or, while there are few streams, a packet. Says when it woke.
     fn wait(&mut self) -> Instant {
-        let now = Instant::now();
+        let now = (self.clock)();
         let until = self.wheel.next_due().map_or(IDLE, |due| due.saturating_duration_since(now)).min(IDLE);
         let mut fds = [
             PollFd::new(self.worker.wake.as_fd(), PollFlags::POLLIN),
@@ -105,40 +121,52 @@ impl Runner {
         if ppoll(&mut fds[..watched], Some(TimeSpec::from_duration(until)), None).is_ok_and(|ready| ready > 0) {
             let _ = self.worker.wake.read();
         }
-        Instant::now()
+        (self.clock)()
     }
 
     /// Does all that waits to be done. Says whether to go on.
     fn take_commands(&mut self) -> bool {
+        may_strike(Part::Round);
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Open { key, spec, gauge, events }) => {
-                    let now = Instant::now();
+                    let now = (self.clock)();
                     let first = self.wheel.best_phase(now, spec.media.ptime());
-                    let stream = Stream::new(*spec, gauge, events, now, first);
+                    let call = events.clone();
+                    let Some(stream) = kept_to_one(|| Box::new(Stream::new(*spec, gauge, events, now, first))) else {
+                        self.mourn();
+                        tell(&call, MediaEvent::Failed);
+                        continue;
+                    };
                     // A switch reuses a port only when the call that had it is over, so the newer call is right.
                     self.by_rtp.insert(stream.remote(), key);
                     self.by_rtcp.insert(stream.remote_rtcp(), key);
-                    self.wheel.insert(first, key);
-                    self.streams.insert(key, Box::new(stream));
+                    let scheduled = self.wheel.insert(first, key);
+                    self.streams.insert(key, Carried { stream, scheduled });
                     self.counters.calls.store(self.streams.len(), Ordering::Relaxed);
                 }
                 Ok(Command::Instruct { key, instruction }) => {
-                    let now = Instant::now();
-                    let Some(stream) = self.streams.get_mut(&key) else { continue };
-                    if let Some(due) = stream.instruct(now, instruction) {
-                        self.wheel.insert(due, key);
+                    let now = (self.clock)();
+                    let Some(Carried { stream, scheduled }) = self.streams.get_mut(&key) else { continue };
+                    match kept_to_one(|| stream.instruct(now, instruction)) {
                         // Not at the next slot but now: a reply's first frame waits for nothing.
-                        if due <= now {
-                            self.due.push(key);
+                        Some(Some(due)) if due <= now => {
+                            *scheduled = self.wheel.slot_for(due);
+                            self.due.push((*scheduled, key));
                         }
+                        Some(Some(due)) if self.wheel.slot_for(due) < *scheduled => {
+                            *scheduled = self.wheel.insert(due, key);
+                        }
+                        Some(_) => {}
+                        None => self.fail(key),
                     }
                 }
                 Ok(Command::Close { key, report }) => {
-                    if let Some(stream) = self.remove(key)
-                        && let Some(report) = report
-                    {
-                        let _ = report.send(stream.report());
+                    if let Some(Carried { stream, .. }) = self.streams.remove(&key) {
+                        let stream = self.let_go(key, stream);
+                        if let (Some(report), Some(measured)) = (report, kept_to_one(|| stream.report())) {
+                            let _ = report.send(measured);
+                        }
                     }
                 }
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
@@ -147,26 +175,43 @@ impl Runner {
         }
     }
 
-    fn remove(&mut self, key: StreamKey) -> Option<Box<Stream>> {
-        let mut stream = self.streams.remove(&key)?;
+    /// Closes a stream that failed, and tells its call.
+    fn fail(&mut self, key: StreamKey) {
+        if let Some(Carried { stream, .. }) = self.streams.remove(&key) {
+            self.bury(key, stream);
+        }
+    }
+
+    fn bury(&mut self, key: StreamKey, stream: Box<Stream>) {
+        self.mourn();
+        stream.tell(MediaEvent::Failed);
+        self.let_go(key, stream);
+    }
+
+    fn mourn(&self) {
+        tracing::error!(worker = self.worker.index, "a stream failed by a fault in its processing and was closed");
+    }
+
+    /// Forgets a stream that is out of the map already, and says goodbye for it.
+    fn let_go(&mut self, key: StreamKey, mut stream: Box<Stream>) -> Box<Stream> {
         self.counters.calls.store(self.streams.len(), Ordering::Relaxed);
         for (addresses, address) in [(&mut self.by_rtp, stream.remote()), (&mut self.by_rtcp, stream.remote_rtcp())] {
             if addresses.get(&address) == Some(&key) {
                 addresses.remove(&address);
             }
         }
-        if let Some(goodbye) = stream.goodbye() {
+        if let Some(Some(goodbye)) = kept_to_one(|| stream.goodbye((self.clock)())) {
             let _ = self.rtcp.send_to(&goodbye, stream.remote_rtcp());
         }
-        Some(stream)
+        stream
     }
 
     fn receive(&mut self) {
-        let Self { rtp, rtcp, streams, by_rtp, by_rtcp, counters, .. } = self;
-        if streams.is_empty() {
+        if self.streams.is_empty() {
             return;
         }
-        let now = Instant::now();
+        let now = (self.clock)();
+        let Self { rtp, rtcp, streams, by_rtp, by_rtcp, counters, failed, .. } = self;
         for _ in 0..BATCHES {
             let received = rtp.receive(|datagrams| {
                 let mut keys = [None; RtpSocket::BATCH];
@@ -175,15 +220,21 @@ impl Runner {
                 }
                 warm(streams, keys.iter().flatten());
                 for (key, (_, datagram)) in keys.iter().zip(datagrams) {
-                    let Some(stream) = key.and_then(|key| streams.get_mut(&key)) else {
+                    let Some((key, carried)) = key.and_then(|key| Some((key, streams.get_mut(&key)?))) else {
                         counters.unknown_source.fetch_add(1, Ordering::Relaxed);
                         continue;
                     };
+                    let stream = &mut carried.stream;
                     // RTCP on the RTP port (RFC 5761) is told apart by its packet type.
-                    if is_rtcp(datagram) {
-                        stream.on_rtcp(now, datagram);
-                    } else {
-                        stream.on_rtp(now, datagram, counters);
+                    let taken = kept_to_one(|| {
+                        if is_rtcp(datagram) {
+                            stream.on_rtcp(now, datagram);
+                        } else {
+                            stream.on_rtp(now, datagram, counters);
+                        }
+                    });
+                    if taken.is_none() {
+                        failed.extend(streams.remove(&key).map(|carried| (key, carried.stream)));
                     }
                 }
             });
@@ -195,30 +246,36 @@ impl Runner {
         let mut datagram = [0; RTCP_BYTES];
         for _ in 0..BATCHES {
             let Ok((length, from)) = rtcp.recv_from(&mut datagram) else { break };
-            if let Some(stream) = by_rtcp.get(&canonical(from)).and_then(|key| streams.get_mut(key)) {
-                stream.on_rtcp(now, &datagram[..length]);
-            } else {
+            let key = by_rtcp.get(&canonical(from)).copied();
+            let Some((key, carried)) = key.and_then(|key| Some((key, streams.get_mut(&key)?))) else {
                 counters.unknown_source.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            if kept_to_one(|| carried.stream.on_rtcp(now, &datagram[..length])).is_none() {
+                failed.extend(streams.remove(&key).map(|carried| (key, carried.stream)));
             }
+        }
+        while let Some((key, stream)) = self.failed.pop() {
+            self.bury(key, stream);
         }
     }
 
     fn serve(&mut self) {
-        self.wheel.take_due(Instant::now(), &mut self.due);
+        self.wheel.take_due((self.clock)(), &mut self.due);
         let mut due = std::mem::take(&mut self.due);
-        for (at, key) in due.iter().enumerate() {
+        for (at, (slot, key)) in due.iter().enumerate() {
             if at % WARMED == 0 {
-                warm(&self.streams, due[at..].iter().take(WARMED));
+                warm(&self.streams, due[at..].iter().take(WARMED).map(|(_, key)| key));
             }
-            let Some(stream) = self.streams.get_mut(key) else { continue };
-            let now = Instant::now();
-            // A panic in here is a bug of ours, and it ends the one call that met it.
-            let served = catch_unwind(AssertUnwindSafe(|| {
-                stream.serve(now, &mut self.outbox, &mut self.reports, &self.counters)
-            }));
-            match served {
-                Ok(Served { sent_for, next }) => {
-                    self.wheel.insert(next, *key);
+            let Some(Carried { stream, scheduled }) = self.streams.get_mut(key) else { continue };
+            if slot != scheduled {
+                // It was moved forward since.
+                continue;
+            }
+            let now = (self.clock)();
+            match kept_to_one(|| stream.serve(now, &mut self.outbox, &mut self.reports, &self.counters)) {
+                Some(Served { sent_for, next }) => {
+                    *scheduled = self.wheel.insert(next, *key);
                     if let Some(due) = sent_for {
                         self.served.push((*key, due));
                     }
@@ -227,14 +284,7 @@ impl Runner {
                         self.flush();
                     }
                 }
-                Err(_) => {
-                    tracing::error!(
-                        worker = self.worker.index,
-                        "a stream failed by a fault in its processing and was closed"
-                    );
-                    stream.tell(MediaEvent::Failed);
-                    self.remove(*key);
-                }
+                None => self.fail(*key),
             }
         }
         due.clear();
@@ -255,23 +305,39 @@ impl Runner {
         if self.served.is_empty() {
             return;
         }
-        let now = Instant::now();
+        let now = (self.clock)();
         for (key, due) in self.served.drain(..) {
             let error = now.saturating_duration_since(due);
             self.counters.observe_pacing(error);
             if error > OVERRUN {
                 self.counters.tick_overruns.fetch_add(1, Ordering::Relaxed);
             }
-            if let Some(stream) = self.streams.get_mut(&key) {
-                stream.paced(error);
+            if let Some(carried) = self.streams.get_mut(&key) {
+                carried.stream.paced(error);
             }
+        }
+    }
+}
+
+impl<C> Drop for Runner<C> {
+    /// A worker that is gone gets no more calls, and those that it had are told.
+    fn drop(&mut self) {
+        self.worker.over.store(true, Ordering::Release);
+        if std::thread::panicking() {
+            tracing::error!(worker = self.worker.index, calls = self.streams.len(), "a media worker ended by a fault");
+        }
+        for Carried { stream, .. } in self.streams.values() {
+            stream.tell(MediaEvent::Failed);
         }
     }
 }
 
 /// Looks at streams that are about to be worked on. With hundreds of calls none of a stream's state is in the cache when its turn comes;
 /// asked for one after the other here, all of it comes at the same time, and nobody waits for each.
-fn warm<'a>(streams: &HashMap<StreamKey, Box<Stream>, QuickHash>, keys: impl Iterator<Item = &'a StreamKey>) {
-    let seen = keys.filter_map(|key| streams.get(key)).fold(0, |seen, stream| seen ^ stream.look());
+fn warm<'a>(streams: &Streams, keys: impl Iterator<Item = &'a StreamKey>) {
+    let seen = keys.filter_map(|key| streams.get(key)).fold(0, |seen, carried| seen ^ carried.stream.look());
     std::hint::black_box(seen);
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 
-use super::event::{Instruction, MediaEvent, MediaReport, RecordedFrame, StreamMode, StreamSpec, Utterance};
+use super::event::{
+    HeardFrame, Instruction, MediaEvent, MediaReport, RecordedFrame, StreamMode, StreamSpec, Utterance,
+};
+use super::fault::{Part, may_strike};
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::pacing::Pacing;
@@ -15,7 +18,7 @@ use super::recording::Pairing;
 use super::sent::SentLevels;
 use super::socket::Outbox;
 use super::utterance::Capture;
-use crate::audio::{VoiceDetector, VoiceFrame};
+use crate::audio::{VoiceDetector, VoiceFrame, pcm};
 use crate::metrics::WorkerCounters;
 use crate::rtp::rtcp::{Compound, NtpTime, Report, RtcpPacket, report_interval};
 use crate::turn::conversation::ClipId;
@@ -59,6 +62,8 @@ pub(super) struct Stream {
     events: mpsc::Sender<MediaEvent>,
     pacing: Pacing,
     pairing: Option<Pairing>,
+    /// Samples heard so far, for whoever is given the frames.
+    heard: u64,
     next_report: Instant,
     /// For the spreading of RTCP reports, RFC 3550 §6.2; audio needs no randomness.
     random: u64,
@@ -75,6 +80,7 @@ impl Stream {
         now: Instant,
         first: Instant,
     ) -> Self {
+        may_strike(Part::Open);
         let ptime = spec.media.ptime();
         let outbound = Outbound::new(&spec.media, spec.seed, gauge, first);
         Self {
@@ -92,7 +98,8 @@ impl Stream {
             came: Vec::new(),
             events,
             pacing: Pacing::default(),
-            pairing: spec.record.then(|| Pairing::new(outbound.leg_rate())),
+            pairing: spec.taps.recording.then(|| Pairing::new(outbound.leg_rate())),
+            heard: 0,
             next_report: now + report_interval(f64::from(spec.seed.sequence) / f64::from(u16::MAX)),
             random: (u64::from(spec.seed.ssrc) << 32 | u64::from(spec.seed.timestamp)) | 1,
             remote_loss: None,
@@ -126,10 +133,12 @@ impl Stream {
     }
 
     pub(super) fn on_rtp(&mut self, now: Instant, datagram: &[u8], counters: &WorkerCounters) {
+        may_strike(Part::Rtp);
         self.inbound.on_rtp(now, datagram, counters, |event| tell(&self.events, event));
     }
 
     pub(super) fn on_rtcp(&mut self, now: Instant, datagram: &[u8]) {
+        may_strike(Part::Rtcp);
         let Ok(compound) = Compound::parse(datagram) else { return };
         for packet in compound.packets() {
             let blocks = match packet {
@@ -149,6 +158,7 @@ impl Stream {
 
     /// Does what the call asks. Says when the stream is to be served, where that changes by it.
     pub(super) fn instruct(&mut self, now: Instant, instruction: Instruction) -> Option<Instant> {
+        may_strike(Part::Instruct);
         match instruction {
             Instruction::Play { clip, rate, samples, came } => {
                 let silent = !self.outbound.playout.is_audible();
@@ -160,6 +170,11 @@ impl Stream {
                 }
             }
             Instruction::EndClip { clip } => self.outbound.playout.complete(clip),
+            Instruction::BreakClipOff { clip } => self.outbound.playout.break_off(clip),
+            Instruction::Mark { clip, mark } => {
+                let events = &self.events;
+                self.outbound.playout.mark(clip, mark, |change| tell_change(events, change));
+            }
             Instruction::Resume => {
                 self.outbound.playout.resume();
                 if let Some(echo) = &mut self.echo {
@@ -177,17 +192,11 @@ impl Stream {
             Instruction::Clear { through } => {
                 self.came.clear();
                 let events = &self.events;
-                self.outbound.playout.clear(through, |change| {
-                    if let ClipChange::Cut { clip, played, came } = change {
-                        tell(events, MediaEvent::ClipCut { clip, played, came });
-                    }
-                });
+                self.outbound.playout.clear(through, |change| tell_change(events, change));
             }
             Instruction::SendDtmf { digits } => {
                 if !self.outbound.send_dtmf(&digits) {
-                    tracing::warn!(
-                        "keys could not be sent: the leg has no telephone-event, or too many keys wait already"
-                    );
+                    self.tell(MediaEvent::KeysUnsent);
                 }
             }
         }
@@ -202,6 +211,7 @@ impl Stream {
         reports: &mut Outbox,
         counters: &WorkerCounters,
     ) -> Served {
+        may_strike(Part::Serve);
         if now >= self.due {
             self.hear(now, counters);
         }
@@ -225,15 +235,27 @@ impl Stream {
         // A worker that was held up hears the frames that it missed one after the other; what came too late for that
         // is gone already.
         self.due += self.ptime;
-        if now.saturating_duration_since(self.due) > self.ptime * 3 {
+        let behind = now.saturating_duration_since(self.due);
+        if behind > self.ptime * 3 {
             self.due = now + self.ptime;
         }
         if self.spec.mode == StreamMode::Conversation {
             self.listen(now);
         }
+        let frame = self.inbound.engine_frame();
         if let Some(pairing) = &mut self.pairing {
-            pairing.heard(self.inbound.engine_frame());
+            pairing.heard(frame);
+            if behind > self.ptime * 3 {
+                pairing.heard_nothing(behind + self.ptime);
+            }
         }
+        if let Some(frames) = &self.spec.taps.frames {
+            let mut samples = Vec::with_capacity(frame.len());
+            pcm::to_i16(frame, &mut samples);
+            // Who does not keep up finds out by the position.
+            let _ = frames.try_send(HeardFrame { pcm: samples, position: self.heard });
+        }
+        self.heard += frame.len() as u64;
     }
 
     /// Looks for the caller's turns in the frame that was just heard.
@@ -306,7 +328,9 @@ impl Stream {
         if let Some(guard) = &mut self.echo {
             self.sent.push(self.outbound.frame(), |dbfs| guard.sent(dbfs));
         }
+        let unsaid = self.outbound.take_unsaid();
         if let Some(pairing) = &mut self.pairing {
+            pairing.said_nothing(unsaid);
             pairing.said(self.outbound.frame());
             while let Some((caller, agent)) = pairing.next() {
                 tell(&self.events, MediaEvent::Recorded(RecordedFrame { caller, agent }));
@@ -324,11 +348,12 @@ impl Stream {
         self.next_report = now + report_interval((self.random >> 11) as f64 / (1u64 << 53) as f64);
     }
 
-    /// The last report, with BYE (RFC 3550 §6.6).
-    pub(super) fn goodbye(&mut self) -> Option<Vec<u8>> {
+    /// The last report, with BYE (RFC 3550 §6.6), where there is anywhere to send it.
+    pub(super) fn goodbye(&mut self, now: Instant) -> Option<Vec<u8>> {
+        may_strike(Part::Goodbye);
         let mut bytes = Vec::new();
-        (self.outbound.packets > 0).then(|| {
-            self.rtcp(Instant::now(), true, &mut bytes);
+        (self.outbound.packets > 0 && !self.remote_rtcp().ip().is_unspecified()).then(|| {
+            self.rtcp(now, true, &mut bytes);
             bytes
         })
     }
@@ -337,7 +362,8 @@ impl Stream {
         let wall_clock = NtpTime::from_wall_clock(SystemTime::now());
         Report {
             ssrc: self.outbound.sender.ssrc(),
-            sender: (self.outbound.packets > 0).then(|| self.outbound.sender.info(wall_clock)),
+            sender: (self.outbound.packets > 0)
+                .then(|| self.outbound.sender.info(wall_clock, self.outbound.timestamp_at(now))),
             blocks: self.inbound.source.report(now).as_slice(),
             canonical_name: &self.spec.cname,
             bye,
@@ -347,6 +373,7 @@ impl Stream {
 
     /// What was measured so far.
     pub(super) fn report(&self) -> MediaReport {
+        may_strike(Part::Report);
         MediaReport {
             codec: self.spec.media.codec,
             receive: self.inbound.receive_quality(),
@@ -364,11 +391,20 @@ impl Stream {
 }
 
 /// A call's task that lets its events pile up is stuck, and what it can't take is lost to it; its media go on.
-fn tell(events: &mpsc::Sender<MediaEvent>, event: MediaEvent) {
+pub(super) fn tell(events: &mpsc::Sender<MediaEvent>, event: MediaEvent) {
     if let Err(mpsc::error::TrySendError::Full(event)) = events.try_send(event)
         && !matches!(event, MediaEvent::Recorded(_))
     {
         tracing::error!("a call does not take its media events; it is stuck");
+    }
+}
+
+/// What becomes of clips without a packet being sent.
+fn tell_change(events: &mpsc::Sender<MediaEvent>, change: ClipChange) {
+    match change {
+        ClipChange::Cut(cut) => tell(events, MediaEvent::ClipCut(cut)),
+        ClipChange::Mark { clip, mark, played } => tell(events, MediaEvent::Mark { clip, mark, played }),
+        ClipChange::Started(_) | ClipChange::Ended { .. } => {}
     }
 }
 

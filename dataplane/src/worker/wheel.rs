@@ -10,8 +10,11 @@ const SHARED: usize = 32;
 /// Width of a slot.
 const SLOT_NANOS: u128 = 1_000_000;
 
-/// Keys by due time. A key may stand in the wheel more than once: whoever takes it out looks whether it is really due,
-/// and lets it go if not.
+/// A slot, counted from the wheel's beginning; never the same twice.
+pub(super) type SlotNumber = u64;
+
+/// Keys by due time. Nothing is taken back: who is put in anew, for an earlier time, keeps the number of that slot, and what comes out of
+/// any other is let go.
 pub(super) struct Wheel<K> {
     origin: Instant,
     /// The next slot, counted from `origin`, that has not been taken yet.
@@ -27,15 +30,27 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// Puts `key` in for `due`. What is already past is due at once; what lies further ahead than the wheel reaches is
-    /// put as far as it reaches.
-    pub(super) fn insert(&mut self, due: Instant, key: K) {
-        let slot = self.slot_of(due).clamp(self.cursor, self.cursor + SLOTS - 1);
+    /// put as far as it reaches. Says into which slot.
+    pub(super) fn insert(&mut self, due: Instant, key: K) -> SlotNumber {
+        let slot = self.slot_for(due);
         self.slots[(slot % SLOTS) as usize].push(key);
         self.len += 1;
+        slot
     }
 
-    /// Moves all keys due by `now` into `due`, in order of their slots.
-    pub(super) fn take_due(&mut self, now: Instant, due: &mut Vec<K>) {
+    /// The slot into which a key for `due` would come now.
+    pub(super) fn slot_for(&self, due: Instant) -> SlotNumber {
+        self.slot_of(due).clamp(self.cursor, self.cursor + SLOTS - 1)
+    }
+
+    /// Keys that are in, those too that will be let go.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Moves all keys due by `now` into `due`, in order of their slots, each with its slot.
+    pub(super) fn take_due(&mut self, now: Instant, due: &mut Vec<(SlotNumber, K)>) {
         let current = u64::try_from(now.saturating_duration_since(self.origin).as_millis()).unwrap_or(u64::MAX);
         if self.len == 0 {
             self.cursor = self.cursor.max(current + 1);
@@ -45,7 +60,7 @@ impl<K: Copy> Wheel<K> {
         while self.cursor <= last {
             let slot = &mut self.slots[(self.cursor % SLOTS) as usize];
             self.len -= slot.len();
-            due.append(slot);
+            due.extend(slot.drain(..).map(|key| (self.cursor, key)));
             self.cursor += 1;
         }
         self.cursor = self.cursor.max(current + 1);
@@ -93,7 +108,7 @@ mod tests {
     fn taken(wheel: &mut Wheel<u32>, now: Instant) -> Vec<u32> {
         let mut due = Vec::new();
         wheel.take_due(now, &mut due);
-        due
+        due.into_iter().map(|(_, key)| key).collect()
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::worker::{MediaEvent, StreamHandle};
 
 pub(super) use echo::Echo;
 pub(super) use nothing::Nothing;
+pub(crate) use turns::VoicePace;
 pub(super) use turns::{Shared, Turns};
 
 /// What a dialogue works with: the call's media, its journal, and its place on the pod's list.

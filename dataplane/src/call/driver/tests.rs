@@ -299,6 +299,7 @@ fn calls() -> Calls {
         conversation: ConversationSettings::default(),
         transcripts: TranscriptCheck::None,
         backend: Arc::new(MockBackend::new(MockSettings::INSTANT)),
+        pace: Arc::default(),
     };
     let agent = AgentProfile {
         name: "agent".to_owned(),

@@ -130,10 +130,19 @@ pub enum Input {
     ClipCut {
         /// Which.
         clip: ClipId,
-        /// How much of its audio was played, 0 to 1. Where its length is not known yet: played ÷ what had arrived.
+        /// How much of its audio was played, 0 to 1; reckoned, where its length is not known yet.
         heard: f32,
     },
-    /// A clip could not be made, or not to its end. It is out of the queue.
+    /// A clip broke off: what there was of it was played, and the rest can't be made.
+    ClipBrokeOff {
+        /// Which.
+        clip: ClipId,
+        /// How much of what it was to be was played, 0 to 1.
+        heard: f32,
+        /// Why.
+        failure: Failure,
+    },
+    /// A clip could not be made. It is out of the queue.
     ClipFailed {
         /// Which.
         clip: ClipId,
@@ -210,6 +219,11 @@ pub enum Action {
     },
     /// Go on playing where [`Input::BargeIn`] paused.
     ResumePlayback,
+    /// Drop this clip, which has not begun to be heard: one before it failed. It is not answered.
+    DropClip {
+        /// Which.
+        clip: ClipId,
+    },
     /// Drop every clip that was given so far, the one being played and those still being made too, and lift the pause
     /// if there is one. Answer with [`Input::ClipCut`] for the clip that had started.
     ClearPlayback,

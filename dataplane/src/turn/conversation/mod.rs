@@ -179,6 +179,7 @@ impl Conversation {
             }
             Input::ClipEnded { clip } => self.clip_ended(now, clip),
             Input::ClipCut { clip, heard } => self.playout.cut(clip, heard),
+            Input::ClipBrokeOff { clip, heard, failure } => self.clip_broke_off(now, clip, heard, failure),
             Input::ClipFailed { clip, failure } => self.clip_failed(now, clip, failure),
             Input::Dtmf { digit } => self.key_pressed(now, digit),
             Input::Hold => self.hold(now),

@@ -163,6 +163,19 @@ impl Playout {
         self.out.remove(at).map(|clip| clip.voice)
     }
 
+    /// Whose a clip is that is given out and was not cleared.
+    pub(super) fn voice_of(&self, id: ClipId) -> Option<Voice> {
+        self.out.iter().find(|clip| clip.id == id).map(|clip| clip.voice)
+    }
+
+    /// Drops what somebody had to say behind clip `id`, was given out and has not begun to be heard.
+    pub(super) fn drop_behind(&mut self, id: ClipId, voice: Voice) -> Vec<ClipId> {
+        let dropped = |clip: &Clip| clip.id > id && clip.voice == voice && clip.started.is_none();
+        let clips = self.out.iter().filter(|clip| dropped(clip)).map(|clip| clip.id).collect();
+        self.out.retain(|clip| !dropped(clip));
+        clips
+    }
+
     /// Drops what somebody had to say and has not been given out.
     pub(super) fn drop_waiting(&mut self, voice: Voice) {
         self.waiting.retain(|piece| piece.voice != voice);

@@ -275,7 +275,24 @@ impl Conversation {
     /// A sentence that could not be spoken: what would have come after it makes no sense without.
     pub(super) fn clip_failed(&mut self, now: Instant, clip: ClipId, failure: Failure) {
         let Some(voice) = self.playout.failed(clip) else { return };
+        self.speech_failed(now, voice, clip, failure);
+    }
+
+    /// A sentence that could be spoken in part: that part was heard.
+    pub(super) fn clip_broke_off(&mut self, now: Instant, clip: ClipId, heard: f32, failure: Failure) {
+        let voice = self.playout.voice_of(clip);
+        self.playout.cut(clip, heard);
+        // One that was cleared meanwhile is not missed.
+        let Some(voice) = voice else { return };
+        self.unsaved = true;
+        self.speech_failed(now, voice, clip, failure);
+    }
+
+    fn speech_failed(&mut self, now: Instant, voice: Voice, failed: ClipId, failure: Failure) {
         self.playout.drop_waiting(voice);
+        for clip in self.playout.drop_behind(failed, voice) {
+            self.actions.push_back(Action::DropClip { clip });
+        }
         if let Some(reply) = self.reply.as_mut().filter(|reply| voice == Voice::Reply(reply.turn)) {
             reply.failed = true;
             self.cancel_generating();

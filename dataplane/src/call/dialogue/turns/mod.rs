@@ -3,6 +3,7 @@
 
 mod requests;
 mod speech;
+mod spoken;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,6 +29,8 @@ use crate::turn::transcript::Judge;
 use crate::worker::{MediaEvent, StreamFeeder, Utterance};
 use requests::{Answer, Requests};
 use speech::Voice;
+use spoken::Spoken;
+pub(crate) use spoken::VoicePace;
 
 /// What all dialogues of turns of a pod share.
 pub(in crate::call) struct Shared {
@@ -57,6 +60,10 @@ pub(in crate::call) struct Turns {
     judge: Judge,
     answers: mpsc::Receiver<Answer>,
     voice: Voice,
+    spoken: Spoken,
+    pace: Arc<VoicePace>,
+    /// A clip has failed, and the next one is fed when it is known which of them are still wanted.
+    speech_waits: bool,
     apology: Clip,
     metrics: Arc<Metrics>,
     /// The utterance that the conversation was just told of.
@@ -82,7 +89,7 @@ impl Turns {
         feeder: StreamFeeder,
         now: Instant,
     ) -> Self {
-        let TurnsProfile { conversation, transcripts, backend } = profile;
+        let TurnsProfile { conversation, transcripts, backend, pace } = profile;
         let settings = ConversationSettings {
             call_id: identity.call_id.clone(),
             caller: identity.caller.clone(),
@@ -106,6 +113,9 @@ impl Turns {
             judge: Judge::new(*transcripts),
             answers,
             voice,
+            spoken: Spoken::default(),
+            pace: Arc::clone(pace),
+            speech_waits: false,
             apology,
             metrics,
             utterance: None,
@@ -149,20 +159,34 @@ impl Turns {
                 journal.clip_started(clip, at, waited);
                 self.tell(Input::ClipStarted { clip });
             }
-            MediaEvent::ClipEnded { clip, at } => {
+            MediaEvent::ClipEnded { clip, at, length } => {
                 journal.clip_over(clip, at);
+                self.spoken.ended(clip, length, &self.pace);
                 self.tell(Input::ClipEnded { clip });
             }
-            MediaEvent::ClipCut { clip, played, came } => {
+            MediaEvent::ClipCut(cut) => {
+                // Why a clip broke off was said before its end was played, but on another way.
+                while let Ok(answer) = self.answers.try_recv() {
+                    self.on_answer(answer, journal);
+                }
+                let clip = cut.clip;
                 journal.clip_over(clip, now);
-                let heard = if came.is_zero() { 0.0 } else { played.as_secs_f32() / came.as_secs_f32() };
-                self.tell(Input::ClipCut { clip, heard });
+                match self.spoken.cut(&cut, &self.pace) {
+                    (heard, None) => self.tell(Input::ClipCut { clip, heard }),
+                    (heard, Some(failure)) => {
+                        self.tell(Input::ClipBrokeOff { clip, heard, failure });
+                        self.speech_waits = true;
+                    }
+                }
             }
             MediaEvent::Dtmf { digit } => self.tell(Input::Dtmf { digit }),
             MediaEvent::FirstPacket { .. }
             | MediaEvent::Silent { .. }
             | MediaEvent::Resumed { .. }
             | MediaEvent::Recorded(_)
+            // Turns set none.
+            | MediaEvent::Mark { .. }
+            | MediaEvent::KeysUnsent
             | MediaEvent::Failed => {}
         }
     }
@@ -194,9 +218,13 @@ impl Turns {
             Answer::SpeechBegan { clip, at } => journal.speech_began(clip, at),
             Answer::SpeechFailed { clip, queued, error } => {
                 let failure = failed(Stage::Speak, &error, journal);
-                // What was queued of it is played, and the media tell its end.
-                if !queued {
+                if queued {
+                    // What there is of it is played, and the media tell its end.
+                    self.spoken.broke_off(clip, failure);
+                } else {
+                    journal.clip_gone(clip);
                     self.tell(Input::ClipFailed { clip, failure });
+                    self.speech_waits = true;
                 }
             }
         }
@@ -221,6 +249,7 @@ impl Turns {
             Action::Speak { turn, clip, text } => {
                 self.newest_clip = clip;
                 journal.speaking(turn, clip, &text);
+                self.spoken.speaking(clip, &text);
                 self.voice.speak(clip, text);
             }
             Action::PlayApology { clip } => {
@@ -233,7 +262,12 @@ impl Turns {
                 journal.unpaused();
                 stream.resume();
             }
+            Action::DropClip { clip } => {
+                journal.clip_gone(clip);
+                self.voice.drop_clip(clip);
+            }
             Action::ClearPlayback => {
+                journal.cleared();
                 self.voice.clear();
                 stream.clear(self.newest_clip);
             }
@@ -349,6 +383,9 @@ impl Dialogue for Turns {
             if let Some(wish) = self.perform(action, desk) {
                 return Some(wish);
             }
+        }
+        if std::mem::take(&mut self.speech_waits) {
+            self.voice.go_on();
         }
         self.adjust(desk);
         None

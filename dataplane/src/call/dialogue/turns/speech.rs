@@ -1,11 +1,12 @@
 //! The agent's voice of one call: asks the backend to speak the clips, the next one while the present one still comes,
 //! and feeds the media worker in the clips' order. It never decides what is said.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::requests::{Answer, isolated};
@@ -30,6 +31,20 @@ enum Source {
 /// Samples of a clip, or why there are no more.
 type Chunk = Result<(SampleRate, Samples), BackendError>;
 
+/// Where feeding waits after a clip that failed, until it is known which of the next ones are still wanted.
+#[derive(Default)]
+struct Gate {
+    opened: Notify,
+    /// Few: of the clips that are out.
+    dropped: Mutex<BTreeSet<ClipId>>,
+}
+
+impl Gate {
+    fn drops(&self, clip: ClipId) -> bool {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).remove(&clip)
+    }
+}
+
 /// Speaks the clips of one call.
 pub(super) struct Voice {
     backend: Arc<dyn VoiceBackend>,
@@ -38,6 +53,7 @@ pub(super) struct Voice {
     call: CancellationToken,
     /// Ends all that is queued, when the clips are cleared.
     current: CancellationToken,
+    gate: Arc<Gate>,
     clips: mpsc::Sender<(ClipId, Source)>,
 }
 
@@ -50,8 +66,9 @@ impl Voice {
         call: CancellationToken,
     ) -> Self {
         let current = call.child_token();
-        let clips = start(&backend, &feeder, &answers, &current);
-        Self { backend, feeder, answers, call, current, clips }
+        let gate = Arc::new(Gate::default());
+        let clips = start(&backend, &feeder, &answers, &gate, &current);
+        Self { backend, feeder, answers, call, current, gate, clips }
     }
 
     /// Queues `text`.
@@ -68,7 +85,18 @@ impl Voice {
     pub(super) fn clear(&mut self) {
         self.current.cancel();
         self.current = self.call.child_token();
-        self.clips = start(&self.backend, &self.feeder, &self.answers, &self.current);
+        self.gate = Arc::new(Gate::default());
+        self.clips = start(&self.backend, &self.feeder, &self.answers, &self.gate, &self.current);
+    }
+
+    /// Forgets a clip that is not fed yet.
+    pub(super) fn drop_clip(&self, clip: ClipId) {
+        self.gate.dropped.lock().unwrap_or_else(PoisonError::into_inner).insert(clip);
+    }
+
+    /// Goes on after a clip that failed, with what was not dropped meanwhile.
+    pub(super) fn go_on(&self) {
+        self.gate.opened.notify_one();
     }
 
     fn queue(&mut self, clip: ClipId, source: Source) {
@@ -84,6 +112,7 @@ fn start(
     backend: &Arc<dyn VoiceBackend>,
     feeder: &StreamFeeder,
     answers: &mpsc::Sender<Answer>,
+    gate: &Arc<Gate>,
     current: &CancellationToken,
 ) -> mpsc::Sender<(ClipId, Source)> {
     let (clips, waiting) = mpsc::channel(CLIPS);
@@ -94,7 +123,8 @@ fn start(
         ordered,
         current.clone(),
     )));
-    tokio::spawn(current.clone().run_until_cancelled_owned(feed(feeder.clone(), answers.clone(), feeding)));
+    let feed = feed(feeder.clone(), answers.clone(), Arc::clone(gate), feeding);
+    tokio::spawn(current.clone().run_until_cancelled_owned(feed));
     clips
 }
 
@@ -137,13 +167,18 @@ async fn request(backend: Arc<dyn VoiceBackend>, source: Source, chunks: mpsc::S
     }
 }
 
-/// Hands the clips' chunks to the worker, one clip after the other, never more than it has room for.
+/// Hands the clips' chunks to the worker, one clip after the other, never more than it has room for. After one that failed it waits: what
+/// would have come next may make no sense without.
 async fn feed(
     feeder: StreamFeeder,
     answers: mpsc::Sender<Answer>,
+    gate: Arc<Gate>,
     mut feeding: mpsc::Receiver<(ClipId, mpsc::Receiver<Chunk>)>,
 ) {
     while let Some((clip, mut chunks)) = feeding.recv().await {
+        if gate.drops(clip) {
+            continue;
+        }
         let (mut queued, mut failure) = (false, None);
         while let Some(chunk) = chunks.recv().await {
             match chunk {
@@ -159,14 +194,18 @@ async fn feed(
                 Err(error) => failure = Some(error),
             }
         }
-        if queued {
-            feeder.end_clip(clip);
-        } else {
+        if !queued {
             // A backend that says nothing of a sentence has failed at it.
             failure.get_or_insert_with(|| BackendError::invalid("expected speech, came none"));
         }
-        if let Some(error) = failure {
-            let _ = answers.send(Answer::SpeechFailed { clip, queued, error }).await;
+        let Some(error) = failure else {
+            feeder.end_clip(clip);
+            continue;
+        };
+        let _ = answers.send(Answer::SpeechFailed { clip, queued, error }).await;
+        if queued {
+            feeder.break_clip_off(clip);
         }
+        gate.opened.notified().await;
     }
 }

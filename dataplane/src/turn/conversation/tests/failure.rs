@@ -67,6 +67,66 @@ fn a_sentence_that_cannot_be_spoken_ends_the_reply_with_an_apology() {
 }
 
 #[test]
+fn what_was_to_follow_a_sentence_that_cannot_be_spoken_is_not_said_either() {
+    let mut call = Call::listening();
+    let turn = call.ask("Hi");
+    call.take();
+    call.reply(
+        turn,
+        "This is the first sentence. This is the second one. This is the third one. And this is the last. ",
+    );
+    call.reply_ends(turn);
+    let first = call.play_next();
+    let out: Vec<ClipId> = call.clips.iter().copied().collect();
+    assert!(out.len() >= 2, "{out:?}");
+    call.take();
+    call.input(Input::ClipFailed { clip: out[0], failure: Failure::Timeout });
+    let actions = call.take();
+    let dropped: Vec<ClipId> = actions
+        .iter()
+        .filter_map(|action| if let Action::DropClip { clip } = action { Some(*clip) } else { None })
+        .collect();
+    assert_eq!(dropped, out[1..]);
+    assert_eq!(spoken(&actions), ["<apology>"]);
+    assert!(!actions.contains(&Action::ClearPlayback), "the first is said to its end");
+    call.clips.pop_front();
+    assert_eq!(call.playing, Some(first));
+    call.play_all();
+    assert_eq!(call.phase(), Phase::Listening);
+    assert_eq!(call.history().last(), Some(&agent("This is the first sentence.")));
+}
+
+#[test]
+fn speech_that_breaks_off_was_heard_as_far_as_it_was_played_and_is_apologised_for() {
+    let (mut call, turn) = Call::speaking();
+    let clip = call.playing.take().expect("the first sentence");
+    call.input(Input::ClipBrokeOff { clip, heard: 0.5, failure: Failure::Unavailable });
+    let actions = call.take();
+    assert!(actions.contains(&Action::Cancel { turn }), "{actions:?}");
+    assert_eq!(spoken(&actions), ["<apology>"]);
+    assert_eq!(call.clips.len(), 1, "nothing but the apology is to be played: {:?}", call.clips);
+    call.play_all();
+    assert_eq!(call.phase(), Phase::Listening);
+    let heard = &call.history()[2];
+    assert!(heard.1.starts_with("We are open") && heard.1.ends_with('…'), "{heard:?}");
+    assert!(heard.1.chars().count() < 30, "{heard:?}");
+}
+
+#[test]
+fn speech_that_breaks_off_after_it_was_interrupted_is_no_failure() {
+    let (mut call, _) = Call::speaking();
+    let clip = call.playing.expect("the first sentence");
+    call.input(Input::BargeIn);
+    let turn = call.utter(SECOND);
+    call.input(Input::Transcribed { turn, result: Ok("Wait, please".to_owned()) });
+    let actions = call.take();
+    assert!(actions.contains(&Action::ClearPlayback), "{actions:?}");
+    call.input(Input::ClipBrokeOff { clip, heard: 0.5, failure: Failure::Unavailable });
+    assert!(!spoken(&call.take()).contains(&"<apology>".into()));
+    assert!(call.marks.iter().all(|mark| !matches!(mark, Mark::Failed { .. })), "{:?}", call.marks);
+}
+
+#[test]
 fn several_clips_that_fail_together_are_one_failure() {
     let (mut call, _) = Call::speaking();
     call.end_playing();

@@ -117,6 +117,7 @@ impl Call {
                     self.texts.push(text.clone());
                 }
                 Action::PlayApology { clip } => self.clips.push_back(clip),
+                Action::DropClip { clip } => self.clips.retain(|waiting| *waiting != clip),
                 Action::ClearPlayback => {
                     self.clips.clear();
                     self.playing = None;

@@ -42,6 +42,7 @@ fn any_input() -> impl Strategy<Value = Step> {
         12 => back.clone().prop_map(Step::ClipStarted),
         12 => back.clone().prop_map(Step::ClipEnded),
         4 => (back.clone(), any::<f32>()).prop_map(|(back, heard)| Step::ClipCut(back, heard)),
+        1 => (back.clone(), any::<f32>(), failure()).prop_map(|(back, heard, failure)| Step::ClipBrokeOff(back, heard, failure)),
         1 => (back, failure()).prop_map(|(back, failure)| Step::ClipFailed(back, failure)),
         8 => (0u64..15_000).prop_map(Step::Pass),
         1 => Just(Step::TakeOver),
@@ -62,6 +63,7 @@ enum Step {
     ClipEnded(u32),
     ClipCut(u32, f32),
     ClipFailed(u32, Failure),
+    ClipBrokeOff(u32, f32, Failure),
     Pass(u64),
     TakeOver,
 }
@@ -99,6 +101,7 @@ impl Run {
             Step::ClipStarted(back) => Input::ClipStarted { clip: clip(back) },
             Step::ClipEnded(back) => Input::ClipEnded { clip: clip(back) },
             Step::ClipCut(back, heard) => Input::ClipCut { clip: clip(back), heard },
+            Step::ClipBrokeOff(back, heard, failure) => Input::ClipBrokeOff { clip: clip(back), heard, failure },
             Step::ClipFailed(back, failure) => Input::ClipFailed { clip: clip(back), failure },
             Step::Pass(ms) => return self.pass(MS * ms as u32),
             Step::TakeOver => return self.take_over(),
@@ -178,6 +181,7 @@ impl Run {
                 }
                 Action::SendDtmf { digits } => prop_assert_eq!(ToolCall::SendDtmf { digits }.validate(), Ok(())),
                 Action::Glimpse { turn } => self.last_turn = turn.0,
+                Action::DropClip { clip } => prop_assert!(clip.0 <= self.last_clip),
                 Action::Cancel { .. } | Action::Mark(_) => {}
             }
         }

@@ -1,5 +1,6 @@
 //! Turns in the media: interruption, resuming and clearing, keys both ways, utterances.
 
+use super::super::super::event::{MarkId, Taps};
 use super::*;
 use crate::rtp::dtmf::EventReport;
 use crate::rtp::network::{Conditions, deliver};
@@ -68,7 +69,10 @@ fn clearing_tells_how_much_was_heard_and_lets_no_late_samples_of_it_through() {
     simulation.run_until(at + ms(500));
     simulation.instruct(Instruction::Clear { through: ClipId(3) });
     let cut = simulation.told(|event| match event {
-        MediaEvent::ClipCut { clip, played, came } => Some((clip.0, *played, *came)),
+        MediaEvent::ClipCut(cut) => {
+            assert!(cut.complete && cut.unplayed() == cut.came - cut.played, "{cut:?}");
+            Some((cut.clip.0, cut.played_for(), cut.came_for()))
+        }
         _ => None,
     });
     let [(_, (1, played, came)), (_, (2, Duration::ZERO, unheard))] = cut[..] else { panic!("{cut:?}") };
@@ -89,6 +93,135 @@ fn clearing_tells_how_much_was_heard_and_lets_no_late_samples_of_it_through() {
     let sound = simulation.sounding()[before..].iter().filter(|loud| **loud).count() as u64 * 20;
     assert!((380..=440).contains(&sound), "what comes after is heard whole: {sound}");
     simulation.assert_consecutive();
+}
+
+/// How many milliseconds of sound the far end got, keys not counted.
+fn sound_ms(simulation: &Simulation) -> usize {
+    simulation.sounding().iter().filter(|loud| **loud).count() * 20
+}
+
+#[test]
+fn a_streamed_clip_that_is_cut_says_what_was_sent_of_it_and_that_there_would_have_been_more() {
+    for rate in [SampleRate::Hz8000, SampleRate::Hz16000, SampleRate::Hz24000] {
+        let mut simulation = Simulation::conversation(Codec::Pcmu, 20);
+        // Six seconds, given as they are wanted: a second ahead at the most.
+        let (piece, clip) = (tone(rate, ms(100)), ClipId(1));
+        for at in 0..30 {
+            simulation.run_until(ms(100 * at).saturating_sub(ms(1_000)));
+            let came = simulation.start + simulation.now;
+            simulation.instruct(Instruction::Play { clip, rate, samples: piece[..].into(), came });
+        }
+        simulation.run_until(ms(2_000));
+        simulation.instruct(Instruction::Clear { through: clip });
+        let cut = simulation.told(|event| if let MediaEvent::ClipCut(cut) = event { Some(*cut) } else { None });
+        let [(_, cut)] = cut[..] else { panic!("{cut:?}") };
+        assert_eq!((cut.came_for(), cut.complete), (ms(3_000), false), "{rate:?}");
+        let heard = ms(sound_ms(&simulation) as u64);
+        assert!(cut.played_for().abs_diff(heard) <= ms(20), "{rate:?}: {:?} of {heard:?}", cut.played_for());
+        assert_eq!(cut.unplayed(), cut.came - cut.played);
+    }
+}
+
+#[test]
+fn a_clip_that_breaks_off_is_played_as_far_as_it_came_and_told_as_cut_and_the_next_follows() {
+    let mut simulation = Simulation::conversation(Codec::Pcmu, 20);
+    let (rate, came) = (SampleRate::Hz16000, simulation.start);
+    simulation.instruct(Instruction::Play { clip: ClipId(1), rate, samples: tone(rate, ms(300))[..].into(), came });
+    simulation.instruct(Instruction::BreakClipOff { clip: ClipId(1) });
+    simulation.play(2, rate, &tone(rate, ms(200)));
+    simulation.run_until(ms(1_000));
+    let ends = simulation.told(|event| match event {
+        MediaEvent::ClipCut(cut) => Some((cut.clip.0, cut.played_for(), cut.complete)),
+        MediaEvent::ClipEnded { clip, length, .. } => Some((clip.0, *length, true)),
+        _ => None,
+    });
+    let ends: Vec<_> = ends.into_iter().map(|(_, end)| end).collect();
+    assert_eq!(ends, [(1, ms(300), false), (2, ms(200), true)]);
+    assert!((480..=540).contains(&sound_ms(&simulation)), "{}", sound_ms(&simulation));
+}
+
+/// The marks that were told, and whether each was reached.
+fn marks(simulation: &Simulation) -> Vec<(Duration, (u32, bool))> {
+    simulation.told(|event| match event {
+        MediaEvent::Mark { mark, played, .. } => Some((mark.0, *played)),
+        _ => None,
+    })
+}
+
+#[test]
+fn an_open_ended_clip_goes_on_after_silence_and_tells_its_marks_when_play_out_comes_to_them() {
+    let mut simulation = Simulation::conversation(Codec::Pcmu, 20);
+    let (rate, clip) = (SampleRate::Hz24000, ClipId(1));
+    let give = |simulation: &mut Simulation, length, mark| {
+        let came = simulation.start + simulation.now;
+        simulation.instruct(Instruction::Play { clip, rate, samples: tone(rate, length)[..].into(), came });
+        simulation.instruct(Instruction::Mark { clip, mark: MarkId(mark) });
+    };
+    simulation.run_until(ms(100));
+    give(&mut simulation, ms(400), 1);
+    give(&mut simulation, ms(200), 2);
+    simulation.run_until(ms(2_000));
+    let told = marks(&simulation);
+    let [(first, (1, true)), (second, (2, true))] = told[..] else { panic!("{told:?}") };
+    assert!(first.abs_diff(ms(500)) <= ms(20) && second.abs_diff(ms(700)) <= ms(20), "{told:?}");
+    // A mark behind what was played already, and one of a clip that was never given.
+    simulation.instruct(Instruction::Mark { clip, mark: MarkId(3) });
+    simulation.instruct(Instruction::Mark { clip: ClipId(9), mark: MarkId(4) });
+    simulation.run_until(ms(2_100));
+    assert_eq!(marks(&simulation)[2..].iter().map(|(_, mark)| *mark).collect::<Vec<_>>(), [(4, true), (3, true)]);
+    // Silence was no end; what is thrown away tells its marks too.
+    give(&mut simulation, ms(300), 5);
+    give(&mut simulation, ms(300), 6);
+    simulation.run_until(ms(2_500));
+    simulation.instruct(Instruction::Clear { through: clip });
+    simulation.instruct(Instruction::Mark { clip, mark: MarkId(7) });
+    let told: Vec<_> = marks(&simulation)[4..].iter().map(|(_, mark)| *mark).collect();
+    assert_eq!(told, [(5, true), (6, false), (7, false)]);
+    let ended = simulation.told(|event| matches!(event, MediaEvent::ClipEnded { .. }).then_some(()));
+    assert!(ended.is_empty(), "{ended:?}");
+    let cut = simulation.told(|event| if let MediaEvent::ClipCut(cut) = event { Some(*cut) } else { None });
+    let [(_, cut)] = cut[..] else { panic!("{cut:?}") };
+    let unplayed = rate.duration(cut.unplayed());
+    assert!(unplayed.abs_diff(ms(200)) <= ms(40) && !cut.complete, "{unplayed:?}");
+    simulation.assert_consecutive();
+}
+
+#[test]
+fn marks_beyond_what_a_clip_keeps_are_told_at_once_as_not_reached() {
+    let mut simulation = Simulation::conversation(Codec::Pcmu, 20);
+    let (rate, clip, came) = (SampleRate::Hz8000, ClipId(1), simulation.start);
+    simulation.instruct(Instruction::Play { clip, rate, samples: tone(rate, ms(100))[..].into(), came });
+    for mark in 0..1_030 {
+        simulation.instruct(Instruction::Mark { clip, mark: MarkId(mark) });
+    }
+    let told: Vec<_> = marks(&simulation).into_iter().map(|(_, mark)| mark).collect();
+    assert_eq!(told, (1_024..1_030).map(|mark| (mark, false)).collect::<Vec<_>>());
+}
+
+#[test]
+fn frames_are_handed_to_a_tap_in_order_and_a_tap_that_is_full_holds_nothing_up() {
+    let (frames, mut tap) = mpsc::channel(10);
+    let media = media(Codec::Pcmu, 20);
+    let taps = Taps { frames: Some(frames), ..Taps::default() };
+    let mut simulation = Simulation::tapped(media.clone(), StreamMode::Conversation, taps);
+    simulation.arrive(far_speech(&media, 0, Duration::ZERO, &tone(SampleRate::Hz16000, ms(1_000))));
+    let mut heard = Vec::new();
+    for at in 1..=25 {
+        simulation.run_until(ms(20 * at));
+        while let Ok(frame) = tap.try_recv() {
+            assert_eq!(frame.position as usize, heard.len());
+            heard.extend(frame.pcm);
+        }
+    }
+    assert!(heard.len() >= 24 * 320 && heard.iter().any(|sample| *sample > 5_000), "{}", heard.len());
+    // Nobody listens for half a second: the newest are lost, and the position tells.
+    simulation.run_until(ms(1_000));
+    let next = std::iter::from_fn(|| tap.try_recv().ok()).map(|frame| frame.position as usize);
+    assert_eq!(next.collect::<Vec<_>>(), (0..10).map(|at| heard.len() + 320 * at).collect::<Vec<_>>());
+    simulation.run_until(ms(1_040));
+    let position = tap.try_recv().expect("a frame").position as usize;
+    assert!(position > heard.len() + 15 * 320, "{position}");
+    assert!(simulation.sent.len() >= 50, "{}", simulation.sent.len());
 }
 
 #[test]
@@ -342,4 +475,21 @@ fn a_key_that_comes_as_tone_and_as_event_is_told_once() {
         simulation.run_until(ms(2_000));
         assert_eq!(simulation.keys(), "5", "{tone_from} {event_from}");
     }
+}
+
+#[test]
+fn keys_that_cannot_be_sent_are_told_to_the_call() {
+    let unsent =
+        |simulation: &Simulation| simulation.told(|event| matches!(event, MediaEvent::KeysUnsent).then_some(())).len();
+    let mut without =
+        Simulation::new(NegotiatedMedia { dtmf: None, ..media(Codec::Pcmu, 20) }, StreamMode::Conversation);
+    without.instruct(Instruction::SendDtmf { digits: "1".to_owned() });
+    assert_eq!(unsent(&without), 1);
+    let mut simulation = Simulation::conversation(Codec::Pcmu, 20);
+    simulation.instruct(Instruction::SendDtmf { digits: "1".to_owned() });
+    assert_eq!(unsent(&simulation), 0);
+    for _ in 0..100 {
+        simulation.instruct(Instruction::SendDtmf { digits: "12345678".to_owned() });
+    }
+    assert!(unsent(&simulation) > 0, "too many wait");
 }

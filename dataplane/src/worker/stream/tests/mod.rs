@@ -10,7 +10,7 @@ mod turns;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::super::event::StreamSeed;
+use super::super::event::{StreamSeed, Taps};
 use super::super::keys::InbandKeys;
 use super::*;
 use crate::audio::{Codec, Decoder, Encoder, SampleRate, VoiceSettings};
@@ -72,6 +72,10 @@ fn media(codec: Codec, ptime_ms: u32) -> NegotiatedMedia {
 
 impl Simulation {
     fn new(media: NegotiatedMedia, mode: StreamMode) -> Self {
+        Self::tapped(media, mode, Taps::default())
+    }
+
+    fn tapped(media: NegotiatedMedia, mode: StreamMode, taps: Taps) -> Self {
         let start = Instant::now();
         let (events, receiver) = mpsc::channel(512);
         let spec = StreamSpec {
@@ -81,7 +85,7 @@ impl Simulation {
             voice: VoiceSettings::default(),
             inband_keys: InbandKeys::Auto,
             jitter_max: ms(60),
-            record: false,
+            taps,
             seed: SEED,
             cname: "pod".to_owned(),
         };

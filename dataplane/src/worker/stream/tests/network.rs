@@ -169,3 +169,41 @@ fn a_caller_who_falls_silent_and_comes_back_is_told() {
     simulation.assert_consecutive();
     assert_eq!(simulation.sent.len() as u32, index(simulation.now), "silence from there is no silence from here");
 }
+
+/// The RTP timestamp of a sender report that is due by `now`.
+fn reported(simulation: &mut Simulation, now: Duration) -> u32 {
+    simulation.stream.next_report = simulation.start;
+    let (mut outbox, mut reports) = (Outbox::default(), Outbox::default());
+    simulation.stream.serve(simulation.start + now, &mut outbox, &mut reports, &simulation.counters);
+    let sent = reports.take();
+    let compound = Compound::parse(&sent[0].1).expect("the stream sends RTCP");
+    let info = compound.packets().find_map(|packet| match packet {
+        RtcpPacket::SenderReport { info, .. } => Some(info),
+        _ => None,
+    });
+    info.expect("it has sent packets").rtp_timestamp
+}
+
+#[test]
+fn a_sender_report_says_the_timestamp_of_its_own_moment() {
+    for codec in [Codec::Pcmu, Codec::G722, Codec::L16(SampleRate::Hz16000)] {
+        let mut simulation = Simulation::conversation(codec, 20);
+        simulation.run_until(ms(1_000));
+        let units = |time: Duration| (time.as_millis() as u32) * (codec.rtp_clock_hz() / 1_000);
+        // The first packet left after 7 ms; then one left at 1007, and none is due again before 1027.
+        for at in [ms(1_007), ms(1_010), ms(1_020)] {
+            let expected = SEED.timestamp.wrapping_add(units(at - ms(7)));
+            assert_eq!(reported(&mut simulation, at), expected, "{codec:?} at {at:?}");
+        }
+    }
+}
+
+#[test]
+fn a_far_end_that_has_told_no_address_gets_no_report_and_no_goodbye() {
+    let held = NegotiatedMedia { remote_rtcp: "0.0.0.0:4001".parse().expect("an address"), ..media(Codec::Pcmu, 20) };
+    let mut simulation = Simulation::new(held, StreamMode::Conversation);
+    simulation.run_until(ms(1_000));
+    let now = simulation.start + simulation.now;
+    assert!(simulation.stream.outbound.packets > 10);
+    assert_eq!(simulation.stream.goodbye(now), None);
+}
