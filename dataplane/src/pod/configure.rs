@@ -73,7 +73,12 @@ fn agents(settings: &Settings, backend: Arc<dyn VoiceBackend>) -> Agents {
         voice: VoiceSettings::default(),
         transfer_context: settings.transfer_context.clone(),
     };
-    let turns = TurnsProfile { conversation: conversation(settings), transcripts: settings.transcript_check, backend, pace: Arc::default() };
+    let turns = TurnsProfile {
+        conversation: conversation(settings),
+        transcripts: settings.transcript_check,
+        backend,
+        pace: Arc::default(),
+    };
     let agents = Agents::new(profile(AGENT, DialogueProfile::Turns(Box::new(turns))));
     match &settings.echo_number {
         Some(number) => {

@@ -343,12 +343,12 @@ mod tests {
         let limits = CallLimits { max_sessions_per_caller: NonZeroUsize::new(1), ..limits(4, 0) };
         let admission = Admission::new(limits, Instant::now());
         let mut up: Vec<Permit> = (0..3).map(|_| admission.try_admit().expect("free")).collect();
-        up.iter_mut().for_each(|permit| permit.count_caller("+15551234567"));
+        up.iter_mut().for_each(|permit| drop(permit.limit_caller("+15551234567", true)));
         let mut new = admission.try_admit().expect("free");
-        assert_eq!(new.limit_caller("+15551234567"), Err(Refusal::CallerLimit));
-        new.limit_caller("+15550000000").expect("nobody else's");
+        assert_eq!(new.limit_caller("+15551234567", false), Err(Refusal::CallerLimit));
+        new.limit_caller("+15550000000", false).expect("nobody else's");
         up.clear();
-        new.limit_caller("+15551234567").expect("all of them are over");
+        new.limit_caller("+15551234567", false).expect("all of them are over");
     }
 
     #[test]
