@@ -17,7 +17,7 @@ const FIRST_BELIEVED: Duration = Duration::from_secs(60);
 const LAST_BELIEVED: Duration = Duration::from_secs(15 * 60);
 
 /// How many of the last messages are sent to a model that can't read all of them, one after the other.
-pub(super) const KEEPS: [usize; 2] = [9, 3];
+const KEEPS: [usize; 2] = [9, 3];
 
 /// Where the prompt goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,8 +100,9 @@ pub(super) struct Attempts {
     pub(super) form: Form,
     /// Whether there is a prompt, and it may be moved.
     movable: bool,
-    /// How many of the last messages are sent.
+    /// How many of the last messages are sent; at first all that there are.
     pub(super) keep: usize,
+    pub(super) shortened: bool,
     repeated: bool,
     said_no_tools: bool,
     said_no_system: bool,
@@ -110,7 +111,15 @@ pub(super) struct Attempts {
 impl Attempts {
     pub(super) fn new(form: Form, has_prompt: bool, role: PromptRole) -> Self {
         let movable = has_prompt && role == PromptRole::Auto;
-        Self { form, movable, keep: usize::MAX, repeated: false, said_no_tools: false, said_no_system: false }
+        Self {
+            form,
+            movable,
+            keep: usize::MAX,
+            shortened: false,
+            repeated: false,
+            said_no_tools: false,
+            said_no_system: false,
+        }
     }
 
     /// Whether the prompt stands elsewhere than was meant first.
@@ -123,7 +132,7 @@ impl Attempts {
         let reason = Reason::of(status, &String::from_utf8_lossy(body).to_lowercase())?;
         let can_move = self.movable && self.form.prompt == PromptPlace::System;
         match reason {
-            Reason::TooLong => self.shorten(),
+            Reason::TooLong => self.shorten().or_else(|| self.form.tools.then(|| self.without_tools())),
             Reason::Misfire if self.form.tools && !self.repeated => {
                 self.repeated = true;
                 Some(Adaptation::Repeated)
@@ -148,7 +157,7 @@ impl Attempts {
     /// A model that can read no more than this is none for a conversation.
     fn shorten(&mut self) -> Option<Adaptation> {
         let next = KEEPS.into_iter().find(|keep| *keep < self.keep)?;
-        self.keep = next;
+        (self.keep, self.shortened) = (next, true);
         Some(Adaptation::Shortened)
     }
 
@@ -329,10 +338,11 @@ mod tests {
             ),
             (500, "the request exceeds the available context size. try increasing the context size"),
             (413, "Request too large"),
+            (400, r#"{"error":"maximum context length is 4096 tokens, 300 of them in the tools"}"#),
             (400, "prompt is too long: 210000 tokens > 200000 maximum"),
         ] {
-            let (tried, known) = after(&[(status, body); 3]);
-            assert_eq!(tried, [Some(Shortened), Some(Shortened), None], "{body}");
+            let (tried, known) = after(&[(status, body); 4]);
+            assert_eq!(tried, [Some(Shortened), Some(Shortened), Some(WithoutTools), None], "{body}");
             assert_eq!(known, WHOLE, "{body}");
         }
     }
@@ -347,7 +357,6 @@ mod tests {
             ),
             (400, r#"{"error":{"message":"Unknown name \"pattern\" at 'tools[0].parameters': not supported"}}"#),
             (500, r#"{"error":"Traceback: File tool_parsers/hermes.py, line 7: IndexError"}"#),
-            (400, r#"{"error":"maximum context length is 4096 tokens, 300 of them in the tools"}"#),
             (422, "toolbox overheated"),
             (500, "unexpected field in the tool parser"),
         ] {

@@ -96,6 +96,7 @@ impl Generation {
         let wants_tools = self.tools == ToolUse::Auto;
         let form = self.known().form(wants_tools, self.prompt_role, (self.clock)());
         let mut attempts = Attempts::new(form, !conversation.prompt.is_empty(), self.prompt_role);
+        attempts.keep = conversation.said.len();
         loop {
             let refusal = match self.ask(conversation, &attempts, deadline).await {
                 Ok(response) => {
@@ -107,7 +108,7 @@ impl Generation {
             let otherwise = refusal.status.and_then(|status| attempts.refused(status, &refusal.body));
             let Some(how) = otherwise else { return Err(refusal.error) };
             tracing::warn!(error = %refusal.error, how = how.as_str(), "the server refused a request, it is asked again");
-            if how == Adaptation::Repeated || how == Adaptation::Shortened && attempts.keep == super::form::KEEPS[0] {
+            if how == Adaptation::Repeated {
                 self.observer.adapted(how);
             }
         }
@@ -123,6 +124,9 @@ impl Generation {
         }
         if wants_tools && !attempts.form.tools {
             self.observer.adapted(Adaptation::WithoutTools);
+        }
+        if attempts.shortened {
+            self.observer.adapted(Adaptation::Shortened);
         }
         if attempts.moved_prompt() {
             self.observer.adapted(Adaptation::PromptInUser);

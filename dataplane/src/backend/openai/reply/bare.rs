@@ -262,7 +262,7 @@ fn element(text: &str, tools: &Tools, ended: bool) -> Option<Found> {
             return (!ended && behind.len() <= MAX_BARE_BYTES).then_some(Found::Wait);
         };
         let (pairs, slash) = trimmed[..end].strip_suffix('/').map_or((&trimmed[..end], 0), |pairs| (pairs, 1));
-        let Some(pairs) = attributes(pairs) else { return None };
+        let pairs = attributes(pairs)?;
         if slash == 1 {
             return Some(Found::Calls(text.len() - trimmed.len() + end + 1, call(pairs)));
         }
