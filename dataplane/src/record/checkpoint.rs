@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::warn;
 
@@ -14,6 +14,9 @@ use super::call::CallRecord;
 
 /// How often a file that has not changed shows that its call runs.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Checkpoints that are written at a time: a folder that hangs holds no more threads than these.
+static WRITING: Semaphore = Semaphore::const_new(8);
 
 /// The name of a call's checkpoint: hidden, and of a kind that nobody serves.
 pub(super) fn file_name(stem: &str) -> String {
@@ -75,6 +78,7 @@ async fn keep(path: PathBuf, mut states: watch::Receiver<State>) {
             State::Runs(record) => changed.then(|| Arc::clone(record)),
             State::Done => break,
         };
+        let Ok(_turn) = WRITING.acquire().await else { return };
         let path = path.clone();
         let written = spawn_blocking(move || match record {
             Some(record) => write(&path, &record),

@@ -169,7 +169,12 @@ impl Leftovers {
     /// Gives a recording its end and its name. `None`: there is not a sound in it.
     fn recording(&self, stem: &str) -> io::Result<Option<Finished>> {
         let part = self.folder.join(format!(".{stem}.wav.part"));
-        let Some((bytes, modified, waveform)) = complete_wav(&part)? else {
+        let complete = match complete_wav(&part) {
+            // It can't be told where its sound begins.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+            complete => complete?,
+        };
+        let Some((bytes, modified, waveform)) = complete else {
             fs::remove_file(&part)?;
             return Ok(None);
         };
@@ -257,6 +262,7 @@ mod tests {
         let runtime_of_the_pod =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (path, file) = (folder.path().to_owned(), folder.join(&checkpoint::file_name(STEM)));
+        let wav = folder.join(&format!(".{STEM}.wav.part"));
         let pod = runtime_of_the_pod.spawn(async move {
             let mut recorder = StereoRecorder::begin(path.join(format!("{STEM}.wav")), 0);
             let checkpoint = Checkpoint::begin(&path, STEM, record());
@@ -264,7 +270,8 @@ mod tests {
                 recorder.push(&[1_000; 320], &[-1_000; 320]);
                 recorder.caught_up().await;
             }
-            while !file.exists() {
+            let written = || fs::metadata(&wav).is_ok_and(|data| data.len() > WAV_HEADER + 2 * 64_000 + 4);
+            while !file.exists() || !written() {
                 tokio::task::yield_now().await;
             }
             // Kept from their ends, as SIGKILL does.
