@@ -55,7 +55,7 @@ fn a_number_that_means_something_else_to_freeswitch_is_refused_at_once() {
     for number in taken.into_iter().chain([r"[\]\-]1", "a.b", "1|2", "((?i)a)", "(([1-9])2)"]) {
         assert!(stands_alone(number) && !refused(number), "{number}");
     }
-    let open = ["", "a)|(b", "(a", "a)", "[a", "a]", r"a\", r"a\\", "[[a]", "[]a]", "[1[2]"];
+    let open = ["", "(a", "a)", "[a", "a]", r"a\", r"a\\", "[[a]", "[]a]", "[1[2]"];
     let other =
         ["(?R)", "(?x)1#", "(?P", "(?:1)", "((?:1))", "(*ACCEPT)", r"\Qa", r"\K1", r"(1)\1", r"\x31", r"\A1", r"\pN"];
     let foreign = ["$", "^1", "${x}", "a b", "1\n", "é", "a'b", "<", "&", "\""];

@@ -63,8 +63,13 @@ pub enum TransferMode {
 /// Somebody to whom callers may be transferred.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.name) || self.number.matches('^[+]?[0-9A-Za-z*#]+$')")
-    .message("write the number of a destination that has a name as it is dialled, without patterns"))]
+#[x_kube(
+    validation = Rule::new("!has(self.name) || self.number.matches('^[+]?[0-9A-Za-z*#]+$')")
+        .message("write the number of a destination that has a name as it is dialled, without patterns"),
+    validation = Rule::new("has(self.name) || !''.matches('^(?:' + self.number + ')$')").message(
+        r"write number as a regular expression that matches no empty text, such as \+4930555\d{3}, or give it a name"
+    )
+)]
 pub struct TransferDestination {
     /// Name that the model may use in place of the number, such as reception. Tell it in the prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,9 +78,6 @@ pub struct TransferDestination {
 
     /// Number to call. Without a name, a regular expression that a whole number must match, such as \+4930555\d{3}.
     #[schemars(length(min = 1, max = 128), regex(pattern = NUMBER_PATTERN))]
-    #[x_kube(validation = Rule::new("!''.matches('^(?:' + self + ')$')").message(
-        r"write number as it is dialled, or as a regular expression that matches no empty text, such as \+4930555\d{3}"
-    ))]
     pub number: String,
 }
 

@@ -239,8 +239,8 @@ fn transfer_cases() -> Vec<Case> {
             vec![to(json!({ "name": "a", "number": "1|2" }))],
         ),
         on_create(
-            "spec.transfers.destinations[].number",
-            "write number as it is dialled",
+            "spec.transfers.destinations[]",
+            "write number as a regular expression",
             vec![to(json!({ "number": "1|2" }))],
             vec![to(json!({ "number": "\\d*" }))],
         ),

@@ -40,7 +40,6 @@ fn extension(
 ) -> Result<Element, RenderError> {
     let field = format!("spec.transfers.destinations[{at}]");
     let TransferDestination { name, number } = destination;
-    check::number_pattern(&format!("{field}.number"), number)?;
     let (expression, called) = match name {
         Some(name) => {
             check::destination_name(&format!("{field}.name"), name)?;
@@ -48,7 +47,10 @@ fn extension(
             let literal = |text: &str| text.replace('+', r"\+").replace('*', r"\*").replace('.', r"\.");
             (format!(r"^(?:(?i:{})|{})\z", literal(name), literal(number)), number.clone())
         }
-        None => (format!(r"^(?:{number})\z"), "${destination_number}".to_owned()),
+        None => {
+            check::number_pattern(&format!("{field}.number"), number)?;
+            (format!(r"^(?:{number})\z"), "${destination_number}".to_owned())
+        }
     };
     let mut outside = dialled(OUTSIDE);
     outside = Element::named("extension", format!("destination-{}", at + 1)).child(outside);
