@@ -35,9 +35,9 @@ pub struct VoiceSettings {
 }
 
 impl Default for VoiceSettings {
-    /// 0.8 on, 0.35 off; -66 dBFS.
+    /// 0.8 on, 0.5 off; -66 dBFS.
     fn default() -> Self {
-        Self { on: 0.8, off: 0.35, gate_dbfs: -66.0 }
+        Self { on: 0.8, off: 0.5, gate_dbfs: -66.0 }
     }
 }
 

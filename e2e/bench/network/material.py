@@ -20,17 +20,15 @@ PACKAGES = [
     "asterisk-core-sounds-en-wav", "asterisk-core-sounds-es-wav", "asterisk-core-sounds-fr-wav", "asterisk-core-sounds-it-wav",
     "asterisk-core-sounds-ru-wav", "asterisk-prompt-es-co", "asterisk-prompt-fr-armelle", "klettres-data", "ktuberling-data",
     "festvox-ru", "pocketsphinx-testdata", "asterisk-moh-opsound-wav", "fillets-ng-data", "fretsonfire-songs-muldjord",
-    "fretsonfire-songs-sectoid", "frozen-bubble-data", "hedgewars-data", "supertux-data",
+    "fretsonfire-songs-sectoid",
 ]
 # A folder of one speaker each; {} stands for every folder there.
 VOICES = [
     "asterisk/sounds/en_US_f_Allison", "asterisk/sounds/es_MX_f_Allison", "asterisk/sounds/fr_CA_f_June",
     "asterisk/sounds/it_IT_m_Carlo", "asterisk/sounds/ru_RU_f_IvrvoiceRU", "asterisk/sounds/es", "asterisk/sounds/fr",
     "klettres/*", "ktuberling/sounds/*", "festival/voices/russian/msu_ru_nsh_clunits/wav", "pocketsphinx",
-    # Not those who sing or are robots.
-    "games/hedgewars/Data/Sounds/voices/[!RS]*", "games/hedgewars/Data/Sounds/voices/Russian*", "games/hedgewars/Data/Sounds/voices/Surfer",
 ]
-MUSIC = ["asterisk/moh", "games/fillets-ng/music", "games/fretsonfire", "games/frozen-bubble/snd", "games/hedgewars/Data/Music", "games/supertux2/music"]
+MUSIC = ["asterisk/moh", "games/fillets-ng/music", "games/fretsonfire"]
 MOST_OF_A_SPEAKER = 260
 # Synthetic voices are what many people test with.
 SPOKEN = {

@@ -46,15 +46,6 @@ def mu_law(sound):
     return np.sign(pressed) * (256 ** np.abs(pressed) - 1) / 255
 
 
-def a_law(sound):
-    """The other G.711: weak sounds in steps of 1 / 2048."""
-    loud = np.abs(np.clip(sound, -1, 1)) * 87.6
-    scale = 1 + np.log(87.6)
-    pressed = np.where(loud < 1, loud, 1 + np.log(np.maximum(loud, 1))) / scale
-    pressed = (np.floor(np.minimum(pressed, 0.9999) * 128) + 0.5) / 128 * scale
-    return np.sign(sound) * np.where(pressed < 1, pressed, np.exp(pressed - 1)) / 87.6
-
-
 def step_levels(sound):
     steps = sound[: len(sound) // STEP * STEP].reshape(-1, STEP)
     return 10 * np.log10((steps**2).mean(1) + 1e-12)
@@ -87,16 +78,11 @@ class Scenes:
         rng = self.rng
         speaker = self.speakers[rng.integers(len(self.speakers))]
         sound, voice = np.zeros(LENGTH, "f4"), np.zeros(LENGTH // STEP, "f4")
-        in_mid_word = rng.random() < 0.5
-        at = 0 if without_pause or rng.random() < 0.35 else int(rng.uniform(0, 3) * RATE)
+        at = 0 if without_pause or rng.random() < 0.25 else int(rng.uniform(0, 3) * RATE)
         while (at := at // STEP * STEP) < LENGTH - RATE // 8:
-            clip = self.clip(speaker)
-            if at == 0 and in_mid_word:
-                clip = clip[int(rng.uniform(0, 0.6) * len(clip)) :]
-            clip = clip[: LENGTH - at]
+            clip = self.clip(speaker)[: LENGTH - at]
             clip = clip[: len(clip) // STEP * STEP].copy()
-            if at or not in_mid_word:
-                clip[:160] *= np.linspace(0, 1, min(160, len(clip)))
+            clip[:160] *= np.linspace(0, 1, min(160, len(clip)))
             sound[at : at + len(clip)] += clip
             levels = step_levels(clip)
             kinds = np.where(levels > VOICE_DB - 20, 1, np.where(levels > WEAK_DB - 20, 0.5, 0))
@@ -119,7 +105,7 @@ class Scenes:
 
     def piece(self):
         rng = self.rng
-        if rng.random() < 0.5:
+        if rng.random() < 0.4:
             return tune(rng)
         sound = self.music[rng.integers(len(self.music))]
         sound = np.tile(sound, LENGTH // len(sound) + 1)
@@ -133,34 +119,31 @@ class Scenes:
         below = lambda low, high, alone_low, alone_high: gain(
             max(-75, level - rng.uniform(low, high)) if near else rng.uniform(alone_low, alone_high))
         if kind == "noise":
-            return noise(rng, rng.choice([0, 1, 2, 2, rng.uniform(-0.5, 2.5)])) * below(3, 35, -62, -24)
+            return noise(rng, rng.choice([0, 1, 2, rng.uniform(-0.5, 2)])) * below(3, 35, -62, -24)
         if kind == "babble":
             people = int(rng.choice([2, 3, 4, 5, 6, 6, 8, 12]))
             nearest = {2: 12, 3: 7}.get(people, 5)
-            return self.babble(people) * below(nearest, 42, -62, -44 if people <= 3 else -24)
+            return self.babble(people) * below(nearest, 42, -62, -34 if people <= 3 else -24)
         if kind == "music":
-            return self.piece() * below(3, 33, -42, -8)
+            return self.piece() * below(8, 35, -45, -10)
         if kind == "tones":
             return tones(rng) * below(12, 30, -40, -8)
         if kind == "bursts":
-            return bursts(rng) * below(0, 25, -45, -10)
+            return bursts(rng) * below(0, 25, -48, -16)
         return np.zeros(LENGTH, "f4")
 
     def scene(self):
         rng = self.rng
         near = rng.random() < 0.66
-        level = rng.uniform(-32, -12) if rng.random() < 0.6 else rng.uniform(-50, -36)
+        level = rng.uniform(-32, -12) if rng.random() < 0.62 else rng.uniform(-49, -34)
         sound, voice = self.talk() if near else (np.zeros(LENGTH, "f4"), np.zeros(LENGTH // STEP, "f4"))
         if rng.random() < 0.2:
             tilted = lfilter([1, rng.uniform(-0.7, 0.5)], [1], sound)
             sound = tilted / max(rms(tilted), 1e-6) * rms(sound)
         sound = sound * 10 * gain(level)
         kinds, shares = zip(*[
-            ("none", 0.16), ("noise", 0.13), ("babble", 0.24), ("music", 0.29), ("tones", 0.03), ("bursts", 0.1), ("two", 0.05)])
+            ("none", 0.14), ("noise", 0.14), ("babble", 0.26), ("music", 0.3), ("tones", 0.04), ("bursts", 0.07), ("two", 0.05)])
         kind = rng.choice(kinds, p=shares)
-        if near and level < -36 and rng.random() < 0.5:
-            # A weak voice in silence is a caller too.
-            kind = "none"
         kind = "bursts" if kind == "none" and not near else kind
         several = ["noise", rng.choice(["babble", "music", "tones", "bursts"])] if kind == "two" else [kind]
         for one in several:
@@ -174,9 +157,8 @@ class Scenes:
         sound = sound + rng.standard_normal(LENGTH) * gain(hiss)
         if rng.random() < 0.7:
             sound = sosfilt(_line[rng.integers(len(_line))], sound)
-        if rng.random() < 0.85:
-            codec = mu_law if rng.random() < 0.6 else a_law
-            sound = resample_poly(codec(resample_poly(sound, 1, 2)), 2, 1)
+        if rng.random() < 0.78:
+            sound = resample_poly(mu_law(resample_poly(sound, 1, 2)), 2, 1)
         features, _ = describe(high_pass(sound))
         # A frame is seen with the half of the one before.
         pairs = voice[: 2 * len(features)].reshape(-1, 2)

@@ -77,17 +77,13 @@ def keys(rng):
 def bursts(rng):
     """Typing, breath, coughs, thumps."""
     sound, at = np.zeros(LENGTH), rng.uniform(0, 1.5)
-    kind = rng.choice(["keys", "keys", "typing", "typing", "breath", "breath", "cough", "cough", "thump"])
-    typist = Typist(rng)
+    kind = rng.choice(["keys", "keys", "keys", "breath", "breath", "cough", "cough", "thump"])
     while at < LENGTH / RATE - 1:
         start = int(at * RATE)
         if kind == "keys":
             length = int(rng.uniform(0.002, 0.02) * RATE)
             burst = rng.standard_normal(length) * np.exp(-np.arange(length) / (length / 4)) * rng.uniform(0.3, 3)
             at += rng.uniform(0.05, 0.25) if rng.random() < 0.85 else rng.uniform(0.3, 1.2)
-        elif kind == "typing":
-            burst = typist.stroke()
-            at += rng.uniform(0.06, 0.22) if rng.random() < 0.88 else rng.uniform(0.3, 1.5)
         elif kind == "breath":
             length = int(rng.uniform(0.25, 0.65) * RATE)
             band = butter(2, [rng.uniform(200, 600), rng.uniform(1_500, 3_500)], "band", fs=RATE)
@@ -105,29 +101,6 @@ def bursts(rng):
     return at_one(sound)
 
 
-class Typist:
-    """One keyboard on one table: a key clicks as it goes down and again as it comes up, and the case rings with it."""
-
-    def __init__(self, rng):
-        self.rng = rng
-        self.rings = [(np.exp(rng.uniform(np.log(low), np.log(high))), rng.uniform(0.002, longest))
-                      for low, high, longest in [(150, 500, 0.03), (800, 2_000, 0.012), (2_000, 3_800, 0.006)]]
-        self.shares, self.hiss = rng.uniform(0.1, 1, 3), rng.uniform(0.2, 2)
-
-    def click(self):
-        time = np.arange(int(0.05 * RATE)) / RATE
-        rings = sum(share * self.rng.uniform(0.5, 1.5) * np.sin(2 * np.pi * hz * self.rng.uniform(0.9, 1.1) * time) * np.exp(-time / long)
-                    for share, (hz, long) in zip(self.shares, self.rings))
-        return rings + self.hiss * self.rng.standard_normal(len(time)) * np.exp(-time / self.rng.uniform(0.001, 0.005))
-
-    def stroke(self):
-        sound, up = np.zeros(int(0.2 * RATE)), int(self.rng.uniform(0.04, 0.14) * RATE)
-        down, release = self.click(), self.click() * self.rng.uniform(0.1, 0.7)
-        sound[: len(down)] += down
-        sound[up : up + len(release)] += release
-        return sound
-
-
 def one_cough(rng):
     length, middle = int(rng.uniform(0.08, 0.25) * RATE), rng.uniform(400, 1_500)
     band = butter(1, [middle * 0.6, min(middle * 2.2, 3_800)], "band", fs=RATE)
@@ -137,15 +110,12 @@ def one_cough(rng):
 
 def tune(rng):
     """Music by rule: one to three instruments, often drums, often somebody who sings vowels."""
-    if rng.random() < 0.2:
-        # Nobody plays with it.
-        return at_one(singer(rng) if rng.random() < 0.5 else lead(rng))
     sound = sum(instrument(rng) for _ in range(rng.integers(1, 4)))
     if rng.random() < 0.5:
         sound = sound + drums(rng) * (rms(sound) + 0.3)
-    if rng.random() < 0.5:
-        sung = singer(rng) if rng.random() < 0.5 else lead(rng)
-        sound = sound + sung / max(rms(sung), 1e-6) * max(rms(sound), 0.05) * rng.uniform(0.4, 2)
+    if rng.random() < 0.35:
+        lead = singer(rng)
+        sound = sound + lead / max(rms(lead), 1e-6) * max(rms(sound), 0.05) * rng.uniform(0.4, 1.6)
     return at_one(sound)
 
 
@@ -196,27 +166,3 @@ def singer(rng):
         sound[start:end] = note * np.minimum(time / 0.04, 1) * np.minimum((time[-1] - time) / 0.06 + 0.02, 1)
         at += length * (1 if rng.random() < 0.9 else 2)
     return sound
-
-
-def lead(rng):
-    """A voice, a saxophone, a violin that goes from note to note without a gap: it glides, and trembles."""
-    steps = [0, 2, 4, 5, 7, 9, 11, 12] if rng.random() < 0.6 else [0, 2, 3, 5, 7, 8, 10, 12]
-    root, slow = np.exp(rng.uniform(np.log(100), np.log(450))), rng.choice([1, 1, 1.6])
-    hz, loud, at = np.zeros(LENGTH), np.ones(LENGTH), 0
-    while at < LENGTH:
-        length = int(rng.choice([0.2, 0.3, 0.45, 0.6, 0.9]) * slow * RATE)
-        hz[at : at + length] = root * 2 ** (rng.choice(steps) / 12)
-        loud[at + int(length * rng.uniform(0.85, 1)) : at + length] = rng.uniform(0, 0.5)
-        at += length
-    glide, swell = 1 - np.exp(-1 / (RATE * rng.uniform(0.002, 0.03))), 1 - np.exp(-1 / (RATE * rng.uniform(0.003, 0.03)))
-    hz = lfilter([glide], [1, glide - 1], hz, zi=[hz[0] * (1 - glide)])[0]
-    tremble, rate = rng.uniform(0.002, 0.02), rng.uniform(4, 7)
-    phase = 2 * np.pi * np.cumsum(hz * (1 + tremble * np.sin(2 * np.pi * rate * TIME))) / RATE
-    roll_off = rng.uniform(0.7, 1.8)
-    sound = sum(np.sin(n * phase) / n**roll_off for n in range(1, min(18, int(3_900 / hz.max())) + 1))
-    if rng.random() < 0.5:
-        # A vowel, that changes now and then.
-        for _ in range(2):
-            middle = rng.uniform(300, 2_200)
-            sound = sound + rng.uniform(0.5, 2) * lfilter(*butter(1, [middle * 0.85, middle * 1.15], "band", fs=RATE), sound)
-    return sound * lfilter([swell], [1, swell - 1], loud)

@@ -1,7 +1,6 @@
 """Trains the network on scenes and writes it for the pod.
 
-`train.py SECONDS KEPT TEST.npz TRAIN.npz...` trains for so long, goes on from KEPT where it exists (in smaller steps), and keeps the
-result there, what there is of it every two minutes.
+`train.py SECONDS KEPT TEST.npz TRAIN.npz...` trains for so long, goes on from KEPT where it exists, and keeps the result there.
 `train.py export KEPT` writes dataplane/src/audio/vad/network/{weights.bin,scores.txt}.
 """
 import pickle
@@ -18,8 +17,7 @@ from features import FEATURES, RATE, describe
 UNITS = 32
 FRAMES = 400
 BATCH = 192
-FASTEST, FASTEST_GOING_ON = 3e-3, 1e-3
-KEEP_EVERY = 120
+FASTEST = 3e-3
 POD = Path(__file__).parents[3] / "dataplane/src/audio/vad/network"
 
 
@@ -79,7 +77,6 @@ def read(files):
 
 def train(seconds, kept, test, files):
     features, voice = read(files)
-    fastest = FASTEST_GOING_ON if kept.exists() else FASTEST
     if kept.exists():
         mean, spread, weights = pickle.loads(kept.read_bytes())
         weights = jax.tree.map(jnp.array, weights)
@@ -88,22 +85,18 @@ def train(seconds, kept, test, files):
         mean, spread, weights = some.mean(0), some.std(0) + 1e-3, begin()
     seen = lambda part: jnp.array(((part.astype("f4") - mean) / spread).transpose(1, 0, 2))
     means = squares = jax.tree.map(jnp.zeros_like, weights)
-    keep = lambda: kept.write_bytes(pickle.dumps((mean, spread, jax.tree.map(np.array, weights))))
-    rng, kept_at, began, count, losses = np.random.default_rng(1), time.monotonic(), time.monotonic(), 0, []
+    rng, began, count, losses = np.random.default_rng(1), time.monotonic(), 0, []
     while (gone := (time.monotonic() - began) / seconds) < 1:
         count += 1
         which, start = rng.integers(0, len(features), BATCH), rng.integers(0, features.shape[1] - FRAMES + 1)
         part = slice(start, start + FRAMES)
-        rate = fastest * min(1, count / 50) * (0.01 + 0.49 * (1 + np.cos(np.pi * gone)))
+        rate = FASTEST * min(1, count / 50) * (0.01 + 0.49 * (1 + np.cos(np.pi * gone)))
         weights, means, squares, value = improve(
             weights, means, squares, float(count), rate, seen(features[which, part]), jnp.array(voice[which, part].astype("f4").T))
         losses.append(float(value))
         if count % 100 == 0:
             print(f"step {count}, {gone:.0%}: loss {np.mean(losses[-100:]):.4f}", flush=True)
-        if time.monotonic() - kept_at > KEEP_EVERY:
-            kept_at = time.monotonic()
-            keep()
-    keep()
+    kept.write_bytes(pickle.dumps((mean, spread, jax.tree.map(np.array, weights))))
     features, voice = read([test])
     score = np.array(jax.jit(run)(weights, seen(features))).T
     for share in (0.005, 0.01, 0.02, 0.05):
