@@ -324,7 +324,9 @@ async fn thoughts_may_be_set_to_come_first_or_to_be_marked_always() {
     let backend = OpenAiBackend::new(&settings).unwrap();
     server.answers(|| (EVENTS, piece("Good day.") + &finish("stop")));
     assert_eq!(text(&reply(&backend).await.unwrap()), "Good day.", "a reply without a thought is one");
-    server.answers(|| (EVENTS, piece("They want") + &finish("length")));
+    // Asked for once more, with the same end.
+    let cut_off = || (EVENTS, piece("They want") + &finish("length"));
+    server.answers(cut_off).answers(cut_off);
     assert_eq!(text(&reply(&backend).await.unwrap()), "", "a thought that was cut off is none");
 
     settings.generation.thoughts = Thoughts::Marked;
@@ -510,9 +512,8 @@ async fn garbage_is_invalid() {
 #[tokio::test]
 async fn a_reply_that_is_cut_off_is_an_error_behind_what_came() {
     let server = Server::start().await;
-    let half = events(&[json!({ "content": "Good day." })]).replace("data: [DONE]\r\n\r\n", "");
-    let broken = half.clone();
-    server.answers(|| (EVENTS, half)).answers(|| {
+    let broken = events(&[json!({ "content": "Good day." })]).replace("data: [DONE]\r\n\r\n", "");
+    server.answers(|| {
         let pieces = [Ok(Bytes::from(broken)), Err(std::io::Error::other("the server died"))];
         (
             EVENTS,
@@ -523,13 +524,19 @@ async fn a_reply_that_is_cut_off_is_an_error_behind_what_came() {
         )
     });
     let backend = server.backend();
-    for _ in 0..2 {
-        let parts: Vec<_> =
-            backend.generate("Hello?", &SessionInfo::default(), &[]).await.unwrap().collect::<Vec<_>>().await;
-        assert_eq!(parts[0], Ok(ReplyPart::Text("Good day.".to_owned())));
-        assert_eq!(parts[1].as_ref().unwrap_err().kind(), BackendErrorKind::Unavailable);
-        assert_eq!(parts.len(), 2);
-    }
+    let parts: Vec<_> =
+        backend.generate("Hello?", &SessionInfo::default(), &[]).await.unwrap().collect::<Vec<_>>().await;
+    assert_eq!(parts[0], Ok(ReplyPart::Text("Good day.".to_owned())));
+    assert_eq!(parts[1].as_ref().unwrap_err().kind(), BackendErrorKind::Unavailable);
+    assert_eq!(parts.len(), 2);
+}
+
+#[tokio::test]
+async fn a_stream_that_just_ends_is_heard_to_its_end() {
+    let server = Server::start().await;
+    let half = events(&[json!({ "content": "Good day." })]).replace("data: [DONE]\r\n\r\n", "");
+    server.answers(|| (EVENTS, half));
+    assert_eq!(text(&reply(&server.backend()).await.unwrap()), "Good day.");
 }
 
 #[tokio::test]

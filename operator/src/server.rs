@@ -170,7 +170,11 @@ pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Answers in plain HTTP/1.1 until `stop` is cancelled, then finishes the answers begun.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    serve_each(listener, stop, |stream, seat, stop| converse(stream, router.clone(), seat, stop)).await;
+    serve_each(listener, stop, |stream, seat, stop| {
+        // One answer each, or whoever asks for pages without end on a few hundred connections takes every turn from those who wait.
+        converse(stream, router.clone(), KeepAlive::No, seat, stop)
+    })
+    .await;
 }
 
 /// Takes connections, a bounded number at a time, until `stop` is cancelled; then waits for those that are open.
@@ -214,10 +218,20 @@ pub(crate) async fn serve_each<F>(
     connections.wait().await;
 }
 
+/// Whether a connection may ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeepAlive {
+    /// For as long as it likes: for those who are known.
+    Yes,
+    /// Once.
+    No,
+}
+
 /// Answers on one connection.
 pub(crate) async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
+    keep_alive: KeepAlive,
     seat: Seat,
     stop: CancellationToken,
 ) {
@@ -231,8 +245,7 @@ pub(crate) async fn converse(
         }
     });
     let connection = http1::Builder::new()
-        // One answer each, or whoever asks for pages without end on a few hundred connections takes every turn from those who wait.
-        .keep_alive(false)
+        .keep_alive(keep_alive == KeepAlive::Yes)
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(HEAD_BYTES)

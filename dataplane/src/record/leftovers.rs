@@ -278,7 +278,9 @@ mod tests {
             std::mem::forget((recorder, checkpoint));
         });
         pod.await.unwrap();
-        runtime_of_the_pod.shutdown_background();
+        // What it was about to write is written, and nothing after that.
+        let down = move || runtime_of_the_pod.shutdown_timeout(std::time::Duration::from_secs(30));
+        tokio::task::spawn_blocking(down).await.unwrap();
     }
 
     #[tokio::test]

@@ -71,7 +71,7 @@ pub async fn serve(
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let trusted = certificates.first().is_some_and(|own| offer.front_proxy.trusts(own));
             let peer = Peer { trusted: trusted.then(|| Arc::clone(&offer.front_proxy)) };
-            server::converse(stream, router.layer(Extension(peer)), seat, stop).await;
+            server::converse(stream, router.layer(Extension(peer)), server::KeepAlive::Yes, seat, stop).await;
         }
     };
     server::serve_each(listener, stop, converse).await;

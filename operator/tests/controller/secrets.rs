@@ -74,6 +74,8 @@ async fn a_secret_that_is_gone_when_the_operator_starts_stops_no_drain_and_no_sc
     world.until("its pods are drained all the same", |world| !world.fleet.drains().is_empty()).await;
     assert!(!world.fleet.drains()[0].token.is_empty(), "by the token that the pods have");
     assert_eq!(config(&world), configured, "nothing is built from what is not known");
+    // Whoever drains a node for ever makes work for ever.
+    assert!(world.api.change("", "nodes", "", "node-1", &json!({ "spec": { "unschedulable": false } })));
     world.until_settled().await;
     world.api.forget_asked();
     world.passes(10).await;

@@ -110,6 +110,7 @@ fn given() -> Given {
     given.free_switch.network.external_address = Some("203.0.113.7".to_owned());
     given.gateway_passwords.insert("carrier".to_owned(), SecretText::new("fake"));
     given.numbers = vec!["100".to_owned()];
+    given.transfers = transfers_to(&[(None, r"\+1555\d{4}"), (Some("reception"), "100")]);
     given
 }
 
@@ -263,6 +264,7 @@ fn nothing_of_the_callers_is_expanded_in_an_action() {
         "sofia_phone_earlier",
         "sofia_phone_handed_over",
         "sofia_phone_throttled",
+        "sofia_phone_transfer_failed",
         "sofia_phone_wait",
         "uuid",
     ];
