@@ -5,7 +5,7 @@ use roxmltree::Document;
 use sofia_crds::spec::Registration;
 
 use super::calls::{bridges, nobody, plan, switch};
-use super::{Given, gateway, password_ref};
+use super::{Given, gateway, password_ref, transfers_to};
 use crate::secret_text::SecretText;
 
 /// What breaks out of XML, of the pre-processor, of a dial string, of an expression, of fs_cli's file.
