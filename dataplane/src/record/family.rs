@@ -39,7 +39,7 @@ pub(super) fn join(folder: &Path, stem: &str, record: &mut CallRecord) -> io::Re
     };
     let mut all: Vec<OtherRecord> = others.iter().map(|(name, record)| link(name, record)).collect();
     all.push(link(stem, record));
-    all.sort_by(|one, other| (one.started_at, one.attempt).cmp(&(other.started_at, other.attempt)));
+    all.sort_by_key(|record| (record.started_at, record.attempt));
     let but = |name: &str| all.iter().filter(|link| link.name != name).cloned().collect::<Vec<_>>();
     record.others = but(stem);
     for (name, other) in &mut others {

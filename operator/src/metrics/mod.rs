@@ -459,7 +459,8 @@ mod tests {
         };
         let mut expected = vec![label("Degraded", "False", "AllWell"), label("Ready", "False", "FreeSwitchNotReady")];
         let mut found = series(&metrics);
-        (expected.sort(), found.sort());
+        expected.sort();
+        found.sort();
         assert_eq!(found, expected);
     }
 
