@@ -1,5 +1,7 @@
 //! A pod that is told to stop gives the calls that outlast its drain deadline to other pods, and ends.
 
+use std::time::Duration;
+
 use e2e::{OpenAiServer, PATIENCE, PodProcess, SlowTakeover, eventually, switch, voice};
 use nix::sys::signal::Signal;
 use sofia_dataplane::record::Ending;
@@ -36,7 +38,8 @@ async fn many_calls_leave_one_after_the_other_and_each_has_its_record() {
         }
     }
     for call in &calls {
-        call.agent_finishes(PATIENCE).await.unwrap();
+        let greeted = |call: &Snapshot| call.agent_finished(0.0, Duration::from_millis(700));
+        call.wait_until("its greeting", PATIENCE, greeted).await.unwrap();
     }
     drained.signal(Signal::SIGTERM);
     let moved = |call: &Snapshot| call.legs.len() == 2 && call.legs[1].received > 0;
