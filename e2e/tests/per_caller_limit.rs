@@ -1,8 +1,10 @@
 //! One caller's number may have so many calls at a time, and no more.
 
+use std::time::Duration;
+
 use e2e::{PATIENCE, PodProcess, switch};
 use nix::sys::signal::Signal;
-use switchsim::{CallHandle, CallPlan, EndedBy, Switch};
+use switchsim::{CallHandle, CallPlan, EndedBy, Snapshot, Switch};
 
 const REFUSED: &str = "sofia_phone_calls_refused_total{reason=\"caller_limit\"}";
 
@@ -41,6 +43,11 @@ async fn callers_who_were_talking_are_taken_over_whatever_the_limit_is() {
     let mut calls = Vec::new();
     for switch in [&switch, &switch, &elsewhere, &elsewhere] {
         calls.push(answered(switch, "+15550001").await);
+    }
+    for call in &calls {
+        // From then on there is something to take over.
+        let greeted = |call: &Snapshot| call.agent_finished(0.0, Duration::from_millis(700));
+        call.wait_until("its greeting", PATIENCE, greeted).await.unwrap();
     }
     lost.signal(Signal::SIGKILL);
     next.await_metric("sofia_phone_sessions_active", |active| active == 4.0).await;
