@@ -78,7 +78,8 @@ impl Readings {
 pub(super) async fn watch(counters: Vec<Arc<WorkerCounters>>, admission: Admission) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut readings = Readings::new(counters, cores, Instant::now(), cpu_time());
-    let mut ticks = tokio::time::interval(READING_INTERVAL);
+    // Not at once: of no time at all any share may be taken.
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + READING_INTERVAL, READING_INTERVAL);
     // A reading speaks of the time since the last one, however long that was: none is to be made up for.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

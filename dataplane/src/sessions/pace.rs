@@ -115,7 +115,9 @@ impl Pace {
         self.late.observe(now, again && !well, well, missed <= limits.max_missed / 2.0);
         if let Some(max) = limits.max_load {
             let load = self.load_with(calls + 1, max);
-            self.busy.observe(now, load > max, load <= max, load <= max * LOAD_MARGIN);
+            // Without a call it is not calls that take the cores.
+            let none = calls == 0;
+            self.busy.observe(now, load > max && !none, load <= max || none, load <= max * LOAD_MARGIN || none);
         }
     }
 
@@ -168,7 +170,7 @@ impl Pace {
 
     /// Whether one more than `calls` would be too many, with those that were taken since the last reading.
     pub(super) fn would_be_busy(&self, calls: usize) -> bool {
-        let max = self.limits.and_then(|limits| limits.max_load);
+        let max = self.limits.and_then(|limits| limits.max_load).filter(|_| calls > 0);
         self.busy.on || max.is_some_and(|max| self.load_with(calls + 1, max) > max)
     }
 }

@@ -123,8 +123,10 @@ mod tests {
         assert_eq!(readiness.check(), Err(NotReady::Full), "a permit is free, but the mark is not reached");
         drop(second);
         assert_eq!(readiness.check(), Ok(()));
+        let call = admission.try_admit().expect("free");
         admission.observe_pace(now, Reading { load: 1.0, calls: 1, ..Reading::default() });
         assert_eq!(readiness.check(), Err(NotReady::Busy));
+        drop(call);
         for _ in 0..3 {
             admission.observe_pace(now, Reading { due: 100, missed: 10, ..Reading::default() });
         }

@@ -200,3 +200,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pod_without_a_call_takes_one_however_busy_its_cores_are() {
+    let mut pace = Pace::new(Some(PaceLimits { max_missed: 0.01, max_load: Some(0.9) }));
+    let start = Instant::now();
+    for n in 0..20 {
+        pace.observe(start + READING_INTERVAL * n, Reading { load: 1.0, ..Reading::default() }, 0);
+        assert!(!pace.is_busy() && !pace.would_be_busy(0), "its start, or a neighbour");
+    }
+    assert!(pace.would_be_busy(1), "and none beside it");
+}
