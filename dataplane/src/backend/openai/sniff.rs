@@ -5,6 +5,9 @@
 const HEAD_BYTES: usize = 16;
 /// Frames of MPEG audio in a row that are no chance.
 const FRAMES: usize = 3;
+/// Longest frame of MPEG audio that speech comes in, in bytes: layer 2 at 384 kbit/s and 32 kHz; two channels of AAC have 1,536 (ISO 13818-7).
+/// Samples that look like a longer one would hold the answer up until so many more had come.
+const LONGEST_FRAME: usize = 1_729;
 
 /// What the first bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +94,9 @@ fn mpeg(head: &[u8], ended: bool) -> Sniffed {
             };
         };
         match frame(header) {
-            Some((name, signature, length)) if *kind.get_or_insert((name, signature)) == (name, signature) => {
+            Some((name, signature, length))
+                if length <= LONGEST_FRAME && *kind.get_or_insert((name, signature)) == (name, signature) =>
+            {
                 at += length;
             }
             _ => return Sniffed::Unmarked,
@@ -188,6 +193,9 @@ mod tests {
         let mut like_mp3 = mp3(1);
         like_mp3.extend([0x10, 0x00].repeat(300));
         assert_eq!(sniff(&like_mp3, false), Sniffed::Unmarked);
+        // As a frame of AAC it would be of eight kilobytes.
+        let like_aac: Vec<u8> = std::iter::once(-1_793_i16).chain([-2_061; 400]).flat_map(i16::to_le_bytes).collect();
+        assert_eq!(sniff(&like_aac, false), Sniffed::Unmarked);
         for sample in [-1_i16, -2, -257, -1_025, -3_073] {
             let bytes: Vec<u8> = (0..400).flat_map(|n| (sample + n % 3).to_le_bytes()).collect();
             assert_eq!(sniff(&bytes, false), Sniffed::Unmarked, "{sample}");
