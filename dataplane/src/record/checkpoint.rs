@@ -6,17 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::call::CallRecord;
+use super::disk::Disk;
 
 /// How often a file that has not changed shows that its call runs.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
-
-/// Checkpoints that are written at a time: a folder that hangs holds no more threads than these.
-static WRITING: Semaphore = Semaphore::const_new(8);
 
 /// The name of a call's checkpoint: hidden, and of a kind that nobody serves.
 pub(super) fn file_name(stem: &str) -> String {
@@ -47,9 +45,9 @@ impl std::fmt::Debug for State {
 
 impl Checkpoint {
     /// Begins it in `folder`. Must be called within a tokio runtime.
-    pub(super) fn begin(folder: &Path, stem: &str, record: CallRecord) -> Self {
+    pub(super) fn begin(disk: &Disk, folder: &Path, stem: &str, record: CallRecord) -> Self {
         let (latest, states) = watch::channel(State::Runs(Arc::new(record)));
-        let task = tokio::spawn(keep(folder.join(file_name(stem)), states));
+        let task = tokio::spawn(keep(disk.clone(), folder.join(file_name(stem)), states));
         Self { latest, task }
     }
 
@@ -65,7 +63,7 @@ impl Checkpoint {
     }
 }
 
-async fn keep(path: PathBuf, mut states: watch::Receiver<State>) {
+async fn keep(disk: Disk, path: PathBuf, mut states: watch::Receiver<State>) {
     let mut told = false;
     states.mark_changed();
     loop {
@@ -78,9 +76,8 @@ async fn keep(path: PathBuf, mut states: watch::Receiver<State>) {
             State::Runs(record) => changed.then(|| Arc::clone(record)),
             State::Done => break,
         };
-        let Ok(_turn) = WRITING.acquire().await else { return };
         let path = path.clone();
-        let written = spawn_blocking(move || match record {
+        let written = disk.run(move || match record {
             Some(record) => write(&path, &record),
             None => touch(&path),
         });
@@ -91,7 +88,7 @@ async fn keep(path: PathBuf, mut states: watch::Receiver<State>) {
             warn!(%error, "the record of a call that runs could not be kept");
         }
     }
-    let _ = spawn_blocking(move || std::fs::remove_file(path)).await;
+    let _ = disk.run(move || std::fs::remove_file(path)).await;
 }
 
 fn write(path: &Path, record: &CallRecord) -> io::Result<()> {

@@ -196,7 +196,7 @@ impl Delivery {
     pub fn going(&self, record: CallRecord) -> Option<Going> {
         let folder = self.0.place()?;
         let stem = stem(&record);
-        let checkpoint = Checkpoint::begin(folder, &stem, record);
+        let checkpoint = Checkpoint::begin(&self.0.disk, folder, &stem, record);
         self.0.checkpoints().insert(stem.clone(), checkpoint);
         Some(Going { delivery: self.clone(), stem: Some(stem) })
     }
@@ -212,7 +212,7 @@ impl Delivery {
     }
 
     async fn sweep_once(&self, mut leftovers: Leftovers) -> Leftovers {
-        let looked = spawn_blocking(move || {
+        let looked = self.0.disk.run(move || {
             let found = leftovers.look();
             (leftovers, found)
         });
@@ -308,8 +308,9 @@ impl Shared {
         let several =
             record.attempt > 1 || matches!(record.ending, Ending::HandedOver | Ending::PodLost | Ending::SwitchLost);
         let folder = self.settings.folder.clone().filter(|_| several);
+        let reads = folder.is_some();
         // Drawing takes some milliseconds, which calls on the same thread would feel.
-        let drawn = spawn_blocking(move || {
+        let work = move || {
             if let Some(folder) = folder {
                 match family::join(&folder, &name, &mut record) {
                     Ok(others) => rewrite(&folder, &others),
@@ -318,8 +319,10 @@ impl Shared {
             }
             let (json, page) = draw(&name, &record);
             (json, page, record.call_id)
-        });
-        let Ok((json, page, call)) = drawn.await else {
+        };
+        // The others are on the disk.
+        let drawn = if reads { self.disk.run(work).await } else { spawn_blocking(work).await };
+        let Ok((json, page, call)) = drawn else {
             count(&self.counters.failed);
             error!("record lost: its drawing was stopped");
             return;

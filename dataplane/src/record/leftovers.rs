@@ -245,6 +245,7 @@ mod tests {
     use super::*;
     use crate::record::Privacy;
     use crate::record::checkpoint::{self, Checkpoint};
+    use crate::record::disk::Disk;
     use crate::record::scratch_folder::ScratchFolder;
     use crate::record::stereo::StereoRecorder;
 
@@ -265,7 +266,7 @@ mod tests {
         let wav = folder.join(&format!(".{STEM}.wav.part"));
         let pod = runtime_of_the_pod.spawn(async move {
             let mut recorder = StereoRecorder::begin(path.join(format!("{STEM}.wav")), 0);
-            let checkpoint = Checkpoint::begin(&path, STEM, record());
+            let checkpoint = Checkpoint::begin(&Disk::default(), &path, STEM, record());
             for _ in 0..frames {
                 recorder.push(&[1_000; 320], &[-1_000; 320]);
                 recorder.caught_up().await;

@@ -52,6 +52,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use self::playout::CHARS_PER_SECOND;
 use self::{
     caller::Caller,
     floor::Floor,

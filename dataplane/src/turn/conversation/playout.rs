@@ -15,7 +15,7 @@ use crate::turn::{
 /// Clips given out at once: one is played, the others are being made.
 pub(super) const MAX_OUT: usize = 4;
 /// Characters spoken in a second, for guessing how much was heard where nobody says.
-const CHARS_PER_SECOND: f32 = 14.0;
+pub(crate) const CHARS_PER_SECOND: f32 = 14.0;
 /// Characters that may follow a question and leave it one to be answered.
 const MAX_AFTER_QUESTION: usize = 40;
 

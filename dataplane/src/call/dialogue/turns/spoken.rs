@@ -5,13 +5,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::turn::conversation::{ClipId, Failure};
+use crate::turn::conversation::{CHARS_PER_SECOND, ClipId, Failure};
 use crate::worker::CutClip;
 
 /// Clips whose length in letters is known: more than can be out at a time.
 const CLIPS: usize = 64;
-/// Characters a second, until a clip has been heard to its end.
-const AT_FIRST: f32 = 14.0;
 /// Speech by which a pace is judged: the most recent of it.
 const MEMORY: Duration = Duration::from_secs(300);
 /// With less than this nothing is known of a pace.
@@ -87,7 +85,7 @@ impl Spoken {
         let whole = if cut.complete {
             came
         } else {
-            let pace = self.pace.chars_per_second().or_else(|| voice.chars_per_second()).unwrap_or(AT_FIRST);
+            let pace = self.pace.chars_per_second().or_else(|| voice.chars_per_second()).unwrap_or(CHARS_PER_SECOND);
             came.max(chars as f32 / pace)
         };
         let heard = if whole > 0.0 { cut.played_for().as_secs_f32() / whole } else { 0.0 };
