@@ -41,7 +41,7 @@ async fn follows_the_load(scenario: &str, mode: &str) {
         end.report.lost,
         end.report.gaps
     );
-    assert_eq!(end.report.cut, 0, "{:?}", end.report.cut_causes);
+    assert_eq!(end.report.cut, 0, "{:?}, of {:#?}", end.report.cut_causes, end.notable);
     assert_eq!(end.report.lost, 0);
     namespace.delete().await;
 }

@@ -21,6 +21,8 @@ use super::{
 const DIALLED: &str = r"^[0-9A-Za-z+*#._-]{1,64}\z";
 /// Hosts in one attempt: each is looked up and balanced anew, so each try may be another pod.
 const HOSTS_PER_ATTEMPT: usize = 3;
+/// So many more for a caller who was talking, among all pods. Most of them may be going away; that is known at once, by a closed port.
+const TAKEOVER_HOSTS: usize = 6;
 /// Without RTP for so long, a pod is taken for lost. Pods send a packet every 20 ms whatever happens.
 const MEDIA_TIMEOUT_MS: u32 = 1000;
 /// A pod that takes the connection and does not answer within this time is left.
@@ -254,17 +256,17 @@ pub(super) fn attempt_telling(
 
 fn agent(config: &SwitchConfig<'_>) -> Result<Element, RenderError> {
     check::host("the ESL Service", config.esl_host)?;
-    check::host("the pods' Service", config.takeover_host)?;
+    check::host("the takeover Service", config.takeover_host)?;
     if config.esl_port == 0 {
         return Err(RenderError::new("the ESL Service's port", "a port from 1 to 65535"));
     }
-    let mut hosts = [config.esl_host; HOSTS_PER_ATTEMPT];
+    let mut hosts = vec![config.esl_host; HOSTS_PER_ATTEMPT];
     let new = to_pod(Element::new("condition"), &hosts, config.esl_port);
-    hosts[HOSTS_PER_ATTEMPT - 1] = config.takeover_host;
+    hosts.extend([config.takeover_host; TAKEOVER_HOSTS]);
     let talking = variable("sip_h_X-Answered", "^true$");
     let talking = to_pod(talking, &hosts, config.esl_port);
     Ok(context(AGENT_CONTEXT)
-        .comment("a caller who was talking: at last also a pod that takes no new calls, but may take over")
+        .comment("a caller who was talking: then also a pod that takes no new calls, but may take over")
         .child(Element::named("extension", "talking").child(talking))
         .comment("a pod that is full or draining has no open port: the next try may find another one")
         .child(Element::named("extension", "pod").child(new)))

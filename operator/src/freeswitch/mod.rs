@@ -79,8 +79,8 @@ pub struct SwitchConfig<'a> {
     pub codecs: &'a [Codec],
     /// Host name of the ESL Service: pods that take new calls.
     pub esl_host: &'a str,
-    /// Host name of every pod, for callers whose pod was lost: pods that take no new calls may still take over. Where FreeSWITCH can't
-    /// look pods up it is the ESL Service's.
+    /// The same for callers whose pod was lost: pods that take no new calls may still take over. Where FreeSWITCH can't reach those it is
+    /// the ESL Service's.
     pub takeover_host: &'a str,
     /// Its port.
     pub esl_port: u16,

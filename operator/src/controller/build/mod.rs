@@ -173,8 +173,8 @@ fn data_plane_objects(context: &Context<'_>) -> Result<Objects, BuildError> {
 
 fn add_free_switch(objects: &mut Objects, context: &Context<'_>, spec: &FreeSwitch) -> Result<(), BuildError> {
     let told = with_load_balancer_address(spec, context.inputs.load_balancer_address);
-    let (esl_host, pods_host) = (names::esl(context.name), names::pods(context.name));
-    let config = switch_config(context, &told, [&esl_host, &pods_host]);
+    let (esl_host, takeover_host) = (names::esl(context.name), names::takeover(context.name));
+    let config = switch_config(context, &told, [&esl_host, &takeover_host]);
     let freeswitch_xml = freeswitch::render(&config)?;
     let fs_cli_conf = freeswitch::render_fs_cli(&config)?;
     let hash = hash::of(&[&freeswitch_xml, &fs_cli_conf]);
@@ -183,6 +183,7 @@ fn add_free_switch(objects: &mut Objects, context: &Context<'_>, spec: &FreeSwit
     objects.secrets.push(secret::esl_token(context));
     objects.services.push(service::free_switch(context, spec));
     objects.services.push(service::esl(context, None));
+    objects.services.push(service::takeover(context));
     objects.deployments.push(free_switch::deployment(context, spec, hash));
     objects.pod_disruption_budgets.push(budget::free_switch(context));
     if context.inputs.release.network_policies {

@@ -21,6 +21,11 @@ pub fn esl(trunk: &str) -> String {
     format!("{trunk}-esl")
 }
 
+/// Name of the Service at which FreeSWITCH finds a pod for a caller whose pod was lost.
+pub fn takeover(trunk: &str) -> String {
+    format!("{trunk}-takeover")
+}
+
 /// Name of the headless Service with every data-plane pod, ready or not.
 pub fn pods(trunk: &str) -> String {
     format!("{trunk}-pods")

@@ -60,8 +60,21 @@ pub(super) fn esl(context: &Context<'_>, external: Option<&EslService>) -> Servi
     }
 }
 
-/// Every data-plane pod by name, also those that are full or draining: their figures count, and so do their calls. A caller whose pod was
-/// lost may be taken over by one that takes no new calls.
+/// Where FreeSWITCH finds a pod for a caller whose pod was lost or drained: any pod, as one that takes no new calls may have a permit left.
+/// It has an address of its own, behind which each connection goes to another pod: the addresses behind a name come in one order, so that
+/// one pod that is going away would be met again and again.
+pub(super) fn takeover(context: &Context<'_>) -> Service {
+    Service {
+        metadata: context.metadata(Component::DataPlane, names::takeover(context.name)),
+        spec: Some(ServiceSpec {
+            publish_not_ready_addresses: Some(true),
+            ..spec(context, Component::DataPlane, "ClusterIP", vec![port("esl", "TCP", names::ESL_PORT)])
+        }),
+        status: None,
+    }
+}
+
+/// Every data-plane pod by name, also those that are full or draining: their figures count.
 pub(super) fn pods(context: &Context<'_>) -> Service {
     Service {
         metadata: context.metadata(Component::DataPlane, names::pods(context.name)),

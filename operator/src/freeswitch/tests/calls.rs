@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// Longer than the dialplan goes on trying, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const ESL: &str = "main-esl.default.svc:8084";
-const PODS: &str = "main-pods.default.svc:8084";
+const PODS: &str = "main-takeover.default.svc:8084";
 const RETRY_AFTER: &str = "Retry-After";
 
 /// A switch that finds the pods' Service at `esl`.

@@ -93,7 +93,7 @@ const FIELDS: &[Field] = &[
         given.gateway_passwords.insert("carrier".to_owned(), SecretText::new(text));
     }),
     ("the ESL Service", |given, text| given.esl_host = text.to_owned()),
-    ("the pods' Service", |given, text| given.takeover_host = text.to_owned()),
+    ("the takeover Service", |given, text| given.takeover_host = text.to_owned()),
     ("the ESL token", |given, text| given.esl_token = text.to_owned()),
     ("the event socket's password", |given, text| given.event_socket_password = text.to_owned()),
 ];

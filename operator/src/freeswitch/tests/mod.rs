@@ -41,7 +41,7 @@ impl Given {
             echo_number: "9999".to_owned(),
             codecs: vec![Codec::L16, Codec::G722, Codec::Pcmu, Codec::Pcma],
             esl_host: "main-esl.default.svc".to_owned(),
-            takeover_host: "main-pods.default.svc".to_owned(),
+            takeover_host: "main-takeover.default.svc".to_owned(),
             esl_token: "not-a-real-token".to_owned(),
             event_socket_password: "not-a-real-password".to_owned(),
             gateway_passwords: BTreeMap::new(),

@@ -185,8 +185,12 @@ fn a_call_is_tried_five_times_each_with_its_number_and_three_hosts() {
         assert_eq!(*data, expected);
     }
     let sockets: Vec<_> = actions.iter().filter(|(_, application, _)| application == "socket").collect();
-    let (new, any) = ("main-esl.default.svc:8084", "main-pods.default.svc:8084");
-    assert_eq!(sockets[0].2, format!("{new}|{new}|{any} async full"), "a caller who was talking");
+    let (new, any) = ("main-esl.default.svc:8084", "main-takeover.default.svc:8084");
+    assert_eq!(
+        sockets[0].2,
+        format!("{new}|{new}|{new}{} async full", format!("|{any}").repeat(6)),
+        "a caller who was talking"
+    );
     assert_eq!(sockets[1].2, format!("{new}|{new}|{new} async full"));
     assert_eq!(sockets.len(), 2);
 }
