@@ -13,7 +13,7 @@ use super::error::RenderError;
 use super::xml::Element;
 use super::{
     AFTER_CONTEXT, AGENT_CONTEXT, AGENT_SIP_PORT, ATTEMPTS, DRAINING_VARIABLE, EDGE_CONTEXT, LOOPBACK, SwitchConfig,
-    callers, check, transfers,
+    TAKEOVER_ATTEMPTS, callers, check, transfers,
 };
 
 /// What a dialled number may consist of: digits, letters and marks that mean nothing in a dial string. `\z` and not `$`, which
@@ -146,6 +146,12 @@ fn after(config: &SwitchConfig<'_>) -> Element {
         let again = again(dialled(format!("^ended-{}-", number - 1)));
         let attempt = attempt(again, number, NEXT_LEG_TIMEOUT_SECONDS, config);
         context = context.child(Element::named("extension", format!("attempt-{number}")).child(attempt));
+    }
+    for number in ATTEMPTS + 1..=TAKEOVER_ATTEMPTS {
+        let again = again(dialled(format!("^ended-{}-", number - 1)));
+        let attempt = attempt(again, number, NEXT_LEG_TIMEOUT_SECONDS, config);
+        let extension = Element::named("extension", format!("attempt-{number}"));
+        context = context.child(extension.child(variable(ANSWERED, "^true$")).child(attempt));
     }
     context
         .comment("nobody is left: the caller's own switch may try again later")

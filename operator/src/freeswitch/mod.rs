@@ -47,8 +47,11 @@ pub const EDGE_PROFILE: &str = "edge";
 pub const EVENT_SOCKET_PORT: u16 = 8021;
 /// Context to which pods transfer callers: the data plane's `SOFIA_PHONE_TRANSFER_CONTEXT`.
 pub const TRANSFER_CONTEXT: &str = "transfer";
-/// How often a call is tried with pods: until it is answered, and anew after the first loss and after each handover.
+/// How often a call is tried with pods until it is answered.
 pub const ATTEMPTS: u32 = 5;
+/// How often a caller who was talking is, from the first loss on and anew after each handover: some ten seconds, in which a pod that is
+/// alone has started again.
+pub const TAKEOVER_ATTEMPTS: u32 = 9;
 
 /// Profile and context of calls from outside.
 const EDGE_CONTEXT: &str = "edge";

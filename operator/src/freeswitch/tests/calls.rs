@@ -178,7 +178,7 @@ async fn twenty_callers_of_a_killed_pod_go_on_where_a_second_has_24_sessions() {
 
 #[tokio::test]
 async fn a_call_is_handed_over_more_often_than_it_may_be_lost() {
-    const HANDOVERS: usize = 7;
+    const HANDOVERS: usize = 11;
     let pod = pod(Behaviour::Tone).await;
     let call = switch(&Given::minimal(), pod.address()).dial(plan("15550100"));
     for leg in 1..=HANDOVERS {
@@ -191,7 +191,7 @@ async fn a_call_is_handed_over_more_often_than_it_may_be_lost() {
         taken.close();
     }
     // From here on it is lost, not handed over: that is counted.
-    for (lost, attempt) in ["1", "2", "3", "4", "5"].into_iter().enumerate() {
+    for (lost, attempt) in ["1", "2", "3", "4", "5", "6", "7", "8", "9"].into_iter().enumerate() {
         let taken = pod.call(HANDOVERS + lost, SOON).await.expect("a call");
         call.wait_until("a leg", SOON, |call| call.legs.len() == HANDOVERS + lost + 1).await.unwrap();
         assert_eq!(taken.header("variable_sip_h_X-Attempt").as_deref(), Some(attempt));
@@ -242,7 +242,7 @@ async fn an_answered_caller_whom_no_pod_takes_over_is_hung_up_with_a_failure() {
     call.agent_speaks(SOON).await.unwrap();
     pod.kill();
     let outcome = call.outcome().await;
-    assert_eq!((outcome.answered, outcome.attempts, outcome.ended_by), (true, 1 + 5, EndedBy::Switch));
+    assert_eq!((outcome.answered, outcome.attempts, outcome.ended_by), (true, 1 + 9, EndedBy::Switch));
     assert_eq!(outcome.cause, Cause::NORMAL_TEMPORARY_FAILURE);
 }
 
