@@ -1,6 +1,6 @@
 //! What stands among words: signs of Markdown and HTML, citations, entities, addresses, emoji.
 
-use super::{MAX_HELD_BYTES, one_line, spoken_lines};
+use super::{MAX_HELD_BYTES, formula, one_line, spoken_lines};
 
 /// What the front of a text is.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,7 +56,8 @@ pub(super) fn look(text: &str, before: Option<char>, word: &str, ended: bool) ->
         '~' if next == Some('~') => Some(Inline::Nothing(2)),
         '|' => Some(Inline::Bar),
         '\\' if unknown => Some(Inline::Wait),
-        '\\' if next.is_some_and(|c| c.is_ascii_punctuation()) => Some(Inline::Nothing(1)),
+        '\\' => formula::command(text, ended),
+        '$' => formula::between_dollars(text, ended),
         'h' | 'H' if !is_word(before) => address(text, ended),
         c if c.is_whitespace() => None,
         '\u{E000}'..='\u{F8FF}' => Some(Inline::Nothing(c.len_utf8())),
@@ -70,7 +71,7 @@ fn is_word(c: Option<char>) -> bool {
     c.is_some_and(char::is_alphanumeric)
 }
 
-fn waits(text: &str, ended: bool, limit: usize) -> Option<Inline> {
+pub(super) fn waits(text: &str, ended: bool, limit: usize) -> Option<Inline> {
     (!ended && text.len() <= limit).then_some(Inline::Wait)
 }
 
@@ -238,6 +239,15 @@ fn tag(text: &str, ended: bool) -> Option<Inline> {
         return Some(Inline::Nothing(length));
     }
     let name = inner.trim_start_matches('/').split([' ', '/', '\t']).next().unwrap_or_default().to_ascii_lowercase();
+    // What stands in these is for machines.
+    if matches!(name.as_str(), "script" | "style") && !inner.starts_with('/') {
+        let close = format!("</{name}");
+        let behind = &text[length..];
+        return match behind.to_ascii_lowercase().find(&close) {
+            Some(at) => Some(Inline::Nothing(length + at)),
+            None => waits(text, ended, MAX_HELD_BYTES).or(Some(Inline::Nothing(text.len()))),
+        };
+    }
     if BLOCKS.contains(&name.as_str()) {
         return Some(Inline::Words(length, "\n".to_owned()));
     }

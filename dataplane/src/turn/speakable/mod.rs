@@ -3,9 +3,10 @@
 //!
 //! It runs in front of [`super::sentence`], so that the words that are spoken are also those that the history holds: the
 //! model is told what was heard. Text comes in pieces, cut anywhere, which changes nothing; what may be the beginning of
-//! a sign is held back until that is known, and never more than [`MAX_HELD_BYTES`]. Formulas stay as they are: the system
-//! prompt is the place to ask for plain sentences.
+//! a sign is held back until that is known, and never more than [`MAX_HELD_BYTES`]. Of formulas the signs go that
+//! only set them; how they are read is the voice's matter.
 
+mod formula;
 mod inline;
 mod line;
 mod table;

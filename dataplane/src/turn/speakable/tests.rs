@@ -81,6 +81,23 @@ fn html_is_not_spoken() {
 }
 
 #[test]
+fn of_formulas_the_signs_are_spoken_that_mean_something() {
+    assert_eq!(spoken("The sum is $3 + 4 = 7$ and \\(x^2\\)."), "The sum is 3 + 4 = 7 and x^2.");
+    assert_eq!(spoken("\\[ 5 \\times 6 = 30 \\] today. \\boxed{30}"), "5 × 6 = 30 today. 30");
+    assert_eq!(spoken("$\\frac{1}{2}$ of $x$, $$y = \\sqrt{2}$$"), "1/2 of x, y = √2");
+    assert_eq!(spoken("\\text{about } 5 \\,\\text{km}"), "about 5 km");
+    for text in
+        ["It costs $5.", "$5 or $6, or $7.50-$9", "US$ 5 and 5$", "C:\\Users\\me", "\\unknown{x}", "$HOME and $PATH"]
+    {
+        assert_eq!(spoken(text), text, "{text}");
+    }
+    let (mut speakable, mut words) = (super::Speakable::default(), String::new());
+    speakable.push("It costs $5 a night. ", &mut words);
+    assert!(words.starts_with("It costs $5 a night."), "money holds nothing back: {words}");
+    assert_eq!(spoken("Yes.<script>alert(1)</script><style>p{}</style> Fine."), "Yes. Fine.");
+}
+
+#[test]
 fn citations_are_not_spoken() {
     assert_eq!(spoken("We open at nine [1]. Then[2][3], we close【4†source】."), "We open at nine. Then, we close.");
     assert_eq!(spoken("We open at nine.[^1] And [1, 2] so [3-5].\n\n[^1]: The page."), "We open at nine. And so.");
@@ -127,7 +144,7 @@ fn any_text() -> impl Strategy<Value = String> {
         4 => prop::sample::select(vec![
             "**", "*", "_", "`", "```", "~~", "~", "# ", "- ", "> ", "| ", " | ", "|", "|--|", "[", "]", "](", ")", "(", "([", "[1]",
             "[^1]", "[^1]: ", "【", "】", "†", "<", ">", "<b>", "</b>", "<br>", "&amp;", "&", ";", "&#3", "http", "https://", "www.",
-            "/path", "?q=1", "😀", "---", "===", "\\", "!", "1. ", "é", "我", "[ ] ", "press", ":",
+            "/path", "?q=1", "😀", "---", "===", "\\", "!", "1. ", "é", "我", "[ ] ", "press", ":", "$", "$5", " = ", "\\frac{", "\\text{", "}", "{", "\\times", "<script>", "</script>",
         ]).prop_map(str::to_owned),
         1 => "\\PC{0,12}",
     ];

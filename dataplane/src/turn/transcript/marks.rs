@@ -40,6 +40,7 @@ pub fn said(transcript: &str) -> String {
     }
     let changed = pieces.len() > 1 || !matches!(pieces.first(), Some(Piece::Words(_)) | None);
     let words = joined(&words, changed);
+    let words = unlabelled(&words);
     if has_words(&words) && !is_token(&words) && !is_label(&words) { words } else { String::new() }
 }
 
@@ -210,20 +211,55 @@ fn joined(text: &str, changed: bool) -> String {
         }
         words.push_str(word);
     }
+    // Subtitles mark another speaker so.
     let words = words.trim_start_matches(|c: char| c == '>' || c.is_whitespace());
+    let words =
+        words.strip_prefix(['-', '–', '—', '•']).filter(|words| words.starts_with(' ')).map_or(words, str::trim_start);
     let idle = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '-' | '–' | '—' | '.' | '、' | '。');
     if changed { words.trim_start_matches(idle).trim_end().to_owned() } else { words.to_owned() }
 }
 
 fn has_words(text: &str) -> bool {
     // The sound mark of Japanese is a letter to Unicode, and alone it is nothing.
-    text.chars().any(|c| c.is_alphanumeric() && !matches!(c, 'ー' | 'ｰ' | '々' | 'ﾞ' | 'ﾟ'))
+    text.chars().any(|c| c.is_alphanumeric() && !matches!(c, 'ー' | 'ｰ' | '々' | 'ﾞ' | 'ﾟ' | 'ʔ' | 'ʕ'))
 }
 
-/// `BLANK_AUDIO`, without its brackets.
+/// `BLANK_AUDIO`, without its brackets; `#NOISE#`, `-Silence-`, `+noise+`, `%noise`; the silence, noise and unknown words of recognisers
+/// that were made from word lists.
 fn is_token(text: &str) -> bool {
-    let text = text.trim_matches(|c: char| c.is_ascii_punctuation());
-    text.contains('_') && text.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+    const LISTED: [&str; 6] = ["SIL", "SPN", "NSN", "NSPC", "UNK", "EPS"];
+    let bare = text.trim_matches(|c: char| c.is_ascii_punctuation());
+    let signed = text.starts_with(['#', '%', '+', '~', '=', '@', '$', '|', '-', '_'])
+        && bare.split_whitespace().count() <= 2
+        && names_a_sound(bare);
+    signed || LISTED.contains(&bare) || bare.contains('_') && bare.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+}
+
+/// Without the labels of who speaks, as recognisers that tell speakers apart put them: `Speaker 0:`, `SPEAKER_01:`, `spk1:`.
+fn unlabelled(text: &str) -> String {
+    let is_number = |text: &str| text.chars().all(|c| c.is_ascii_digit()) && (1..=3).contains(&text.len());
+    let label = |word: &str| word.strip_suffix([':', '：']).map(str::to_lowercase);
+    let mut kept: Vec<&str> = Vec::new();
+    for word in text.split_whitespace() {
+        let Some(label) = label(word) else {
+            kept.push(word);
+            continue;
+        };
+        if is_number(&label)
+            && kept.last().is_some_and(|before| matches!(before.to_lowercase().as_str(), "speaker" | "spk"))
+        {
+            kept.pop();
+            continue;
+        }
+        let whole = ["speaker", "spk"]
+            .iter()
+            .find_map(|name| label.strip_prefix(name))
+            .map(|rest| rest.trim_start_matches(['_', '-']));
+        if !whole.is_some_and(is_number) {
+            kept.push(word);
+        }
+    }
+    kept.join(" ")
 }
 
 /// `Speaker 1:`, `SPEAKER_00:` and nothing behind.
@@ -314,6 +350,13 @@ mod tests {
             "BLANK_AUDIO",
             "Speaker 1: [silence]",
             "SPEAKER_00:",
+            "Speaker 0:",
+            "#NOISE#",
+            "-Silence-",
+            "%noise",
+            "+noise+",
+            "SIL",
+            "ʔ",
             ">> [music]",
             "- (sighs)",
             "(...)",
@@ -342,6 +385,10 @@ mod tests {
             ("【拍手】はい、お願いします。", "はい、お願いします。"),
             ("%HESITATION yes", "yes"),
             ("Yes\u{200b}.", "Yes."),
+            ("Speaker 0: Hello there.", "Hello there."),
+            ("SPEAKER_01: Hello. SPEAKER_00: Yes.", "Hello. Yes."),
+            ("[Speaker 1]: Hello there.", "Hello there."),
+            ("- Hello there.", "Hello there."),
         ];
         for (text, words) in table {
             assert_eq!(said(text), words, "{text}");
@@ -363,6 +410,9 @@ mod tests {
             "do (not) cancel",
             "Is 3 < 5?",
             "100 %",
+            "The speaker said 5: no more.",
+            "Meet me at 5:30",
+            "-5 degrees",
             "Yes.",
             "¿Sí?",
             "はい",

@@ -73,9 +73,9 @@ impl Found {
 /// `functools[{…}]`, `to=functions.name {…}`, and "Action: name", "Action Input: {…}" in two lines. What has the word and no
 /// call behind it is text.
 fn labelled(text: &str, at_line: bool, tools: &Tools, ended: bool) -> Option<Found> {
-    const LABELS: [(&str, bool); 3] = [(ACTION, true), ("functools", false), ("to=", false)];
+    const LABELS: [&str; 3] = [ACTION, "functools", "to="];
     const ACTION: &str = "action:";
-    let (label, _) = LABELS.iter().filter(|(_, line)| at_line || !line).find(|(label, _)| {
+    let label = LABELS.iter().find(|label| {
         let known = text.len().min(label.len());
         text.is_char_boundary(known) && text[..known].eq_ignore_ascii_case(&label[..known])
     })?;
@@ -91,7 +91,8 @@ fn labelled(text: &str, at_line: bool, tools: &Tools, ended: bool) -> Option<Fou
         None => (!ended).then_some(Found::Wait),
         Some('{' | '[') => value(behind, tools, ended),
         Some('`') => fence(behind, tools, ended),
-        Some(_) if *label == ACTION => two_lines(behind, tools, ended),
+        Some(_) if *label == ACTION && at_line => two_lines(behind, tools, ended),
+        Some(_) if *label == ACTION => None,
         Some(_) => expression(behind, tools, ended),
     };
     match found? {

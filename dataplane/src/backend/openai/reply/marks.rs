@@ -31,6 +31,10 @@ pub(super) enum Mark {
     Message,
     /// A message ends (harmony), or the reply (Phi).
     End,
+    /// Who speaks follows, in a line (Functionary).
+    From,
+    /// To whom a message goes follows, in a line (Functionary).
+    Recipient,
 }
 
 /// What stands at the front of a text.
@@ -45,8 +49,19 @@ pub(super) enum Look {
 }
 
 /// Elements that hold thoughts.
-const THOUGHTS: [&str; 9] =
-    ["reason", "reflect", "scratchpad", "antthinking", "rationale", "analysis", "cot", "internal", "plan"];
+const THOUGHTS: [&str; 10] = [
+    "reason",
+    "reflect",
+    "scratchpad",
+    "antthinking",
+    "rationale",
+    "analysis",
+    "cot",
+    "internal",
+    "plan",
+    // What a page shows to those only who ask for it.
+    "details",
+];
 /// Words in the names of elements that hold thoughts: families and prompts put their own before and behind them, as in
 /// `<longcat_think>`, `<seed:think>` or `<chain_of_thought>`.
 const THOUGHT_WORDS: [&str; 7] = ["think", "thinking", "thought", "thoughts", "reasoning", "reflection", "monologue"];
@@ -342,6 +357,8 @@ fn meaning(name: &str) -> Option<Mark> {
         match name {
             "|channel|" | "|start|" => Mark::Head,
             "|message|" => Mark::Message,
+            "|from|" => Mark::From,
+            "|recipient|" => Mark::Recipient,
             "|end|" => Mark::End,
             _ if closes(holds_calls) || NOTHINGS.contains(&name) || name == "/answer" => Mark::Nothing,
             _ if is_byte(name) => Mark::Nothing,

@@ -47,16 +47,30 @@ enum State {
     Head(String),
     /// The name of a turn's role.
     Role,
+    /// The name of whom a message goes to, until its line ends.
+    Recipient,
     Ended,
 }
 
 /// How models begin that tell their thoughts in words, and what ends those; in small letters. What calls a function is kept.
-const OPENINGS: [(&str, &[&str]); 4] = [
+const OPENINGS: [(&str, &[&str]); 8] = [
+    ("```thinking", FENCE_END),
+    ("```thought", FENCE_END),
+    ("```reasoning", FENCE_END),
+    ("```think", FENCE_END),
     ("here is my thought process:", &["here is my response:"]),
     ("here's my thought process:", &["here is my response:"]),
     ("here are my reasoning steps:", &["[begin final response]"]),
-    ("thought:", &["final answer:", "\nanswer:", "\nresponse:", ACTION]),
+    (THOUGHT, THOUGHT_ENDS),
 ];
+/// The line of a thought, also behind an answer: a play of thoughts and actions has several.
+const THOUGHT: &str = "thought:";
+const THOUGHT_ENDS: &[&str] = &["final answer:", "\nanswer:", "\nresponse:", ACTION];
+const FENCE_END: &[&str] = &["\n```"];
+/// Functionary's mark in front of the name of whom a message goes to.
+const TO: &str = ">>>";
+/// The caller's name in such marks.
+const EVERYBODY: &str = "all";
 /// Where a thought of the form "Thought: … Action: …" ends in a call.
 const ACTION: &str = "\naction:";
 /// What is left of the mark of a turn where a server takes out marks and leaves their names, or what a model writes in front
@@ -148,6 +162,7 @@ impl Scanner {
                 State::ThoughtUntil(words) => self.thought_until(words),
                 State::Thought | State::ThoughtMessage | State::Call { .. } | State::Head(_) => self.inside(ended),
                 State::Role => self.role(),
+                State::Recipient => self.recipient(ended),
                 State::Ended => {
                     self.held.clear();
                     false
@@ -183,6 +198,11 @@ impl Scanner {
                     }
                 }
             } else if self.begun {
+                if self.at_line() && starts_with(rest, THOUGHT) {
+                    self.held = rest[THOUGHT.len()..].to_owned();
+                    self.state = State::ThoughtUntil(THOUGHT_ENDS);
+                    return true;
+                }
                 match self.next_turn(rest, ended) {
                     Some(true) => {
                         self.stop();
@@ -190,6 +210,16 @@ impl Scanner {
                     }
                     Some(false) => {}
                     None => break,
+                }
+            }
+            if self.at_line() && c == '>' {
+                if let Some(behind) = rest.strip_prefix(TO) {
+                    self.held = behind.to_owned();
+                    self.state = State::Recipient;
+                    return true;
+                }
+                if !ended && TO.starts_with(rest) {
+                    break;
                 }
             }
             self.struck |= self.begun && starts_with(rest, "<s>");
@@ -223,7 +253,7 @@ impl Scanner {
 
     /// Does a turn begin here that is not this reply's? `None` where that can't be told yet.
     fn next_turn(&self, rest: &str, ended: bool) -> Option<bool> {
-        let at_line = matches!(self.before, None | Some('\n' | '\r'));
+        let at_line = self.at_line();
         let behind_stop =
             self.before.is_some_and(|c| matches!(c, '.' | '!' | '?' | '…' | '"' | ')' | '。' | '！' | '？'));
         if !at_line && !behind_stop {
@@ -231,13 +261,19 @@ impl Scanner {
         }
         let labels: &[&str] = if self.labelled && at_line { &NEXT_LABELS } else { &[] };
         let mut waits = false;
+        let thought: &[&str] = if at_line { &[THOUGHT] } else { &[] };
         for words in NEXT_MARKS.iter().chain(labels) {
             if starts_with(rest, words) {
                 return Some(true);
             }
             waits |= starts_with(words, &rest.to_ascii_lowercase());
         }
+        waits |= thought.iter().any(|words| starts_with(words, &rest.to_ascii_lowercase()));
         if waits && !ended { None } else { Some(false) }
+    }
+
+    fn at_line(&self) -> bool {
+        matches!(self.before, None | Some('\n' | '\r'))
     }
 
     fn emit(&mut self, text: &str) {
@@ -283,6 +319,8 @@ impl Scanner {
             Mark::Stop if rest.starts_with("</s>") && self.struck => self.struck = false,
             Mark::End if self.harmony => {}
             Mark::Turn if !self.begun => self.state = State::Role,
+            Mark::From => self.state = State::Role,
+            Mark::Recipient => self.state = State::Recipient,
             Mark::Stop | Mark::End | Mark::Turn => self.stop(),
             Mark::Head => {
                 self.harmony = true;
@@ -310,6 +348,23 @@ impl Scanner {
             return false;
         }
         self.state = State::Text;
+        true
+    }
+
+    /// The name of whom a message goes to: the caller, who hears it, or a tool.
+    fn recipient(&mut self, ended: bool) -> bool {
+        let end = self.held.find(['\n', '\r', '<', '{']);
+        let Some(end) = end.or((ended || self.held.len() > MAX_HEAD_BYTES).then_some(self.held.len())) else {
+            return false;
+        };
+        let name = self.held[..end].trim().to_owned();
+        self.held.drain(..end);
+        self.before = Some(' ');
+        self.state = if name.is_empty() || name.eq_ignore_ascii_case(EVERYBODY) {
+            State::Text
+        } else {
+            State::Call { ends: vec!["|from|".to_owned()], body: format!("{name}\n") }
+        };
         true
     }
 
@@ -410,13 +465,14 @@ impl Scanner {
                 self.state = State::Text;
                 self.calls(&body);
                 match mark {
+                    Mark::From => self.state = State::Role,
                     _ if over => {}
                     Mark::Stop | Mark::Turn => self.stop(),
                     Mark::Head => self.state = State::Head(String::new()),
                     _ => {}
                 }
             }
-            State::Text | State::ThoughtUntil(_) | State::Role | State::Ended => return false,
+            State::Text | State::ThoughtUntil(_) | State::Role | State::Recipient | State::Ended => return false,
         }
         true
     }

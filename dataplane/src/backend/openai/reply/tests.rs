@@ -328,6 +328,10 @@ fn thoughts_between_marks_are_not_spoken() {
         "<unused94>thought\nHm.<unused95>Good day.",
         "Thought: I should greet.\nFinal Answer: Good day.",
         "<think>Hm.</thinking>Good day.",
+        "```thinking\nHm.\n```\nGood day.",
+        "```thought\nHm.\n```\n\nGood day.",
+        "<details type=\"reasoning\" done=\"true\">\n<summary>Thought for 3 s</summary>\n> Hm.\n</details>\nGood day.",
+        "Good day.\nThought: they want to go on.",
         "Good day.<think>And on and on",
         "Good day.<think>And on</think>",
     ];
@@ -482,11 +486,13 @@ fn calls_written_between_marks_are_carried_out_and_not_spoken() {
         r#"<tool_use><name>transfer</name><arguments>{"destination": "200"}</arguments></tool_use>"#,
         r#"<tool name="transfer"><parameter name="destination">200</parameter></tool>"#,
         "<longcat_tool_call>transfer\n<arg_key>destination</arg_key>\n<arg_value>200</arg_value></longcat_tool_call>",
+        "<|from|>assistant\n<|recipient|>transfer\n<|content|>{\"destination\": \"200\"}<|stop|>",
+        ">>>transfer\n{\"destination\": \"200\"}",
         "<|channel|>commentary to=transfer <|constrain|>json<|message|>{\"destination\": \"200\"}<|call|>",
         "<|start|>assistant<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant to=transfer<|channel|>commentary json<|message|>{\"destination\":\"200\"}<|call|>",
     ] {
         assert_eq!(said(text), (String::new(), vec![transfer()]), "{text}");
-        if !text.contains("<|start|>") {
+        if !text.contains("<|start|>") && !text.starts_with(">>>") {
             assert_eq!(said(&format!("One moment. {text}")), ("One moment.".to_owned(), vec![transfer()]), "{text}");
         }
     }
@@ -685,13 +691,16 @@ fn a_thought_an_action_and_its_input_in_lines_are_a_call() {
     ] {
         assert_eq!(said(text), (String::new(), vec![transfer()]), "{text}");
         let (words, calls) = said(&format!("One moment.\n{text}"));
-        let thought = text.starts_with("Thought");
-        assert_eq!(
-            (words.trim_end(), calls),
-            (if thought { words.trim_end() } else { "One moment." }, vec![transfer()])
-        );
+        assert_eq!((words.trim_end(), calls), ("One moment.", vec![transfer()]));
     }
     assert_eq!(said("Bye.\nAction: hang_up"), ("Bye.".to_owned(), vec![ToolCall::HangUp]));
+    assert_eq!(said("Bye. Action: ```json\n[{\"tool_name\": \"hang_up\", \"parameters\": {}}]\n```").0, "Bye.");
+    for text in [
+        "<|from|>assistant\n<|recipient|>all\n<|content|>Bye.\n<|from|>assistant\n<|recipient|>hang_up\n<|content|>{}<|stop|>",
+        ">>>all\nBye.\n>>>hang_up\n{}",
+    ] {
+        assert_eq!(said(text), ("Bye.".to_owned(), vec![ToolCall::HangUp]), "{text}");
+    }
     assert_eq!(said("Bye. [hang_up]"), ("Bye.".to_owned(), vec![ToolCall::HangUp]));
     for text in
         ["Action: none of these", "Our actions: transfer", "Action: transfers are free", "[transfer]", "We go to=200"]

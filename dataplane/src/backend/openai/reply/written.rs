@@ -309,7 +309,8 @@ fn unfence(text: &str) -> &str {
 }
 
 /// Marks between calls, or between a call's name and its arguments, that stand inside of the marks around them.
-const BETWEEN: [&str; 17] = [
+const BETWEEN: [&str; 18] = [
+    ">>>",
     "<start_function_call>",
     "<end_function_call>",
     "<|tool_call:end|>",
@@ -329,7 +330,8 @@ const BETWEEN: [&str; 17] = [
     "<|python_tag|>",
 ];
 /// Marks between a name and its arguments.
-const SEPARATORS: [&str; 4] = ["<|tool_call_argument_begin|>", "<|tool_sep|>", "<|tool_call:args|>", "[args]"];
+const SEPARATORS: [&str; 5] =
+    ["<|content|>", "<|tool_call_argument_begin|>", "<|tool_sep|>", "<|tool_call:args|>", "[args]"];
 /// A mark between a call's id and its name.
 const AFTER_ID: &str = "<|tool_call:name|>";
 /// A mark between a call's name and its id, which ends where the arguments begin.
@@ -343,7 +345,7 @@ fn split_calls(body: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut rest = body.as_str();
     'text: while let Some(c) = rest.chars().next() {
-        if matches!(c, '<' | '[') {
+        if matches!(c, '<' | '[' | '>') {
             for mark in BETWEEN {
                 if starts_with(rest, mark) {
                     parts.push(String::new());
