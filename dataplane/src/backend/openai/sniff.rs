@@ -63,6 +63,7 @@ fn marked(head: &[u8]) -> Option<Sniffed> {
         [0x1A, 0x45, 0xDF, 0xA3, ..] => "WebM",
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => "MP4",
         [b'A', b'D', b'I', b'F', ..] => "AAC",
+        [0x30, 0x26, 0xB2, 0x75, 0x8E, 0x66, 0xCF, 0x11, ..] => "WMA",
         [b'#', b'!', b'A', b'M', b'R', ..] => "AMR",
         [b'F', b'O', b'R', b'M', ..] => "AIFF",
         [b'c', b'a', b'f', b'f', ..] => "CAF",
@@ -159,7 +160,8 @@ mod tests {
 
     #[test]
     fn marks_that_no_samples_have_are_named() {
-        let cases: [(&[u8], Sniffed); 12] = [
+        let cases: [(&[u8], Sniffed); 13] = [
+            (b"\x30\x26\xB2\x75\x8E\x66\xCF\x11\xA6", Sniffed::Named("WMA")),
             (b"RIFF\0\0\0\0WAVE", Sniffed::Wav),
             (b"ID3\x04\0\0\0\0\0\0", Sniffed::Named("MP3")),
             (b"OggS\0\x02", Sniffed::Named("Ogg")),

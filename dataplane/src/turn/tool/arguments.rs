@@ -155,7 +155,23 @@ fn json(text: &str) -> Option<Value> {
     if text.bytes().filter(|b| matches!(b, b'{' | b'[')).count() > 64 {
         return None;
     }
-    serde_json::from_str(text).ok().or_else(|| lenient::object(&straight_quotes(text)))
+    serde_json::from_str(text)
+        .ok()
+        .or_else(|| repeated(text))
+        .or_else(|| unclosed(text))
+        .or_else(|| lenient::object(&straight_quotes(text)))
+}
+
+/// One object, told several times: servers that send the arguments in pieces, and at the end once more as a whole.
+fn repeated(text: &str) -> Option<Value> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let first = values.next()?.ok().filter(Value::is_object)?;
+    values.all(|value| value.is_ok_and(|value| value == first)).then_some(first)
+}
+
+/// An object of which only the brace is missing: the last text has its end, so nothing of it is.
+fn unclosed(text: &str) -> Option<Value> {
+    text.ends_with('"').then(|| serde_json::from_str(&format!("{text}}}")).ok()).flatten()
 }
 
 /// Typographic quotes as plain ones.

@@ -52,6 +52,8 @@ fn arguments_a_little_off_are_read_where_they_mean_one_thing() {
         (r#"{"function":{"name":"transfer","arguments":"{\"destination\":\"1001\"}"}}"#, "1001"),
         (r#"{"type":"object","properties":{"destination":"1001"}}"#, "1001"),
         (r#"[{"destination":"1001"}]"#, "1001"),
+        (r#"{"destination":"1001"}{"destination":"1001"}"#, "1001"),
+        (r#"{"destination":"1001""#, "1001"),
         ("\"0301234\"", "0301234"),
         ("1001", "1001"),
         ("+12025550143", "+12025550143"),
