@@ -39,6 +39,8 @@ pub(super) struct Form {
     /// Whether functions are offered.
     pub(super) tools: bool,
     pub(super) prompt: PromptPlace,
+    /// Whether the reply is to come as it is written, or all at once.
+    pub(super) stream: bool,
 }
 
 /// One thing that a server has said of itself.
@@ -65,6 +67,7 @@ impl Word {
 pub(super) struct Known {
     no_tools: Word,
     no_system: Word,
+    no_stream: Word,
 }
 
 impl Known {
@@ -76,7 +79,7 @@ impl Known {
             PromptRole::Developer => PromptPlace::Developer,
             PromptRole::User => PromptPlace::User,
         };
-        Form { tools: tools && !self.no_tools.holds(now), prompt }
+        Form { tools: tools && !self.no_tools.holds(now), prompt, stream: !self.no_stream.holds(now) }
     }
 
     /// Takes in what came of `attempts`, which ended in an answer. Only what the server itself gave as its reason, and
@@ -89,6 +92,11 @@ impl Known {
         }
         if attempts.form.tools {
             self.no_tools = Word::default();
+        }
+        if attempts.said_no_stream {
+            self.no_stream.said(now);
+        } else if attempts.form.stream {
+            self.no_stream = Word::default();
         }
         attempts.said_no_tools.then(|| self.no_tools.said(now))
     }
@@ -106,6 +114,7 @@ pub(super) struct Attempts {
     repeated: bool,
     said_no_tools: bool,
     said_no_system: bool,
+    said_no_stream: bool,
 }
 
 impl Attempts {
@@ -119,6 +128,7 @@ impl Attempts {
             repeated: false,
             said_no_tools: false,
             said_no_system: false,
+            said_no_stream: false,
         }
     }
 
@@ -136,6 +146,11 @@ impl Attempts {
             Reason::Misfire if self.form.tools && !self.repeated => {
                 self.repeated = true;
                 Some(Adaptation::Repeated)
+            }
+            Reason::NoStream if self.form.stream => {
+                self.said_no_stream = true;
+                self.form.stream = false;
+                Some(Adaptation::Whole)
             }
             Reason::NoTools if self.form.tools => {
                 self.said_no_tools = true;
@@ -181,6 +196,8 @@ enum Reason {
     NoTools,
     /// It has something to say about functions, and not that it takes none.
     AboutTools,
+    /// It answers as a whole only.
+    NoStream,
     /// It takes no message of the system; or no function, where it speaks of those too.
     NoSystem { about_tools: bool },
     /// The conversation is longer than what the model can read.
@@ -260,6 +277,11 @@ impl Reason {
         if no_tools {
             return Some(Self::NoTools);
         }
+        let no_stream = sentences(text)
+            .any(|part| part.contains("stream") && (has(part, &NEVER) || !own_fault && has(part, &NOT_HERE)));
+        if no_stream {
+            return Some(Self::NoStream);
+        }
         let no_system = sentences(text).any(|part| {
             (part.contains("role") || has(part, &WHOSE) && has(part, &MESSAGES))
                 && (has(part, &NO_ROLE_EVER) || !own_fault && has(part, &NO_ROLE))
@@ -286,7 +308,7 @@ mod tests {
     use super::*;
     use Adaptation::{PromptInUser, Repeated, Shortened, WithoutTools};
 
-    const WHOLE: Form = Form { tools: true, prompt: PromptPlace::System };
+    const WHOLE: Form = Form { tools: true, prompt: PromptPlace::System, stream: true };
 
     /// What is tried after each of these answers, and what is known once the next one succeeds.
     fn after(answers: &[(u16, &str)]) -> (Vec<Option<Adaptation>>, Form) {
@@ -394,6 +416,21 @@ mod tests {
             assert_eq!(tried, [Some(PromptInUser)], "{body}");
             assert_eq!(known, Form { prompt: PromptPlace::User, ..WHOLE }, "{body}");
         }
+    }
+
+    #[test]
+    fn a_server_that_does_not_stream_is_asked_for_the_whole() {
+        for (status, body) in [
+            (400, "stream is not supported"),
+            (400, r#"{"error":{"message":"Streaming is not supported for this model.","param":"stream"}}"#),
+            (422, r#"{"detail":[{"loc":["body","stream"],"msg":"Extra inputs are not permitted"}]}"#),
+            (501, "streaming not implemented"),
+        ] {
+            let (tried, known) = after(&[(status, body)]);
+            assert_eq!(tried, [Some(Adaptation::Whole)], "{body}");
+            assert_eq!(known, Form { stream: false, ..WHOLE }, "{body}");
+        }
+        assert_eq!(after(&[(400, "tools are not supported with stream")]).0, [Some(WithoutTools)]);
     }
 
     #[test]

@@ -125,6 +125,9 @@ impl Generation {
         if wants_tools && !attempts.form.tools {
             self.observer.adapted(Adaptation::WithoutTools);
         }
+        if !attempts.form.stream {
+            self.observer.adapted(Adaptation::Whole);
+        }
         if attempts.shortened {
             self.observer.adapted(Adaptation::Shortened);
         }
@@ -174,7 +177,7 @@ fn request(model: &str, conversation: &Conversation, form: Form, transfers: Tran
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(model));
     body.insert("messages".to_owned(), json!(conversation.messages(form.prompt)));
-    body.insert("stream".to_owned(), json!(true));
+    body.insert("stream".to_owned(), json!(form.stream));
     if form.tools {
         let tools: Vec<Value> = tool_definitions(transfers)
             .iter()
@@ -202,7 +205,7 @@ mod tests {
             Message { role: Role::Assistant, content: "Good day.".to_owned() },
         ];
         let conversation = Conversation::new("Be brief.", &history, "Who are you?");
-        let form = Form { tools: false, prompt: PromptPlace::System };
+        let form = Form { tools: false, prompt: PromptPlace::System, stream: true };
         let expected = json!({
             "model": "m",
             "stream": true,
@@ -218,7 +221,7 @@ mod tests {
 
     #[test]
     fn tools_are_offered_as_functions() {
-        let form = Form { tools: true, prompt: PromptPlace::System };
+        let form = Form { tools: true, prompt: PromptPlace::System, stream: true };
         let body = request("m", &Conversation::new("", &[], "Hello?"), form, Transfers::Names);
         assert_eq!(body["messages"].as_array().unwrap().len(), 1);
         let names: Vec<&str> = body["tools"]

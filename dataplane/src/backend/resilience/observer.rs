@@ -10,6 +10,8 @@ use crate::backend::{BackendErrorKind, Stage};
 pub enum Adaptation {
     /// It was asked without functions, so that it could neither end nor transfer the call, nor send keys.
     WithoutTools,
+    /// The server does not stream: the reply was asked for as a whole.
+    Whole,
     /// The prompt went before the caller's first words, not to the system.
     PromptInUser,
     /// It was asked the same again, since nothing came of its answer: its server threw away a function call that it had written
@@ -23,8 +25,8 @@ pub enum Adaptation {
 
 impl Adaptation {
     /// Every one of them.
-    pub const ALL: [Self; 5] =
-        [Self::WithoutTools, Self::PromptInUser, Self::Repeated, Self::Shortened, Self::Corrected];
+    pub const ALL: [Self; 6] =
+        [Self::WithoutTools, Self::PromptInUser, Self::Whole, Self::Repeated, Self::Shortened, Self::Corrected];
 
     /// The name in metrics and logs.
     #[must_use]
@@ -32,6 +34,7 @@ impl Adaptation {
         match self {
             Self::WithoutTools => "without_tools",
             Self::PromptInUser => "prompt_in_user",
+            Self::Whole => "whole",
             Self::Repeated => "repeated",
             Self::Shortened => "shortened",
             Self::Corrected => "corrected",
