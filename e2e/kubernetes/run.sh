@@ -55,7 +55,8 @@ remove_from_current() {
 
 # What the scenarios' namespaces are labelled with.
 OURS=app.kubernetes.io/part-of=sofia-phone-e2e
-STARTED= INSTALLED=
+STARTED=''
+INSTALLED=''
 VALUES=$(mktemp /tmp/sofia-e2e-values.XXXXXX)
 PREVIOUS=$(mktemp /tmp/sofia-e2e-previous.XXXXXX)
 # What the scenarios said.

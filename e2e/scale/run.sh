@@ -25,6 +25,7 @@ tool_build helm kubernetes
 built=$(cd "$REPOSITORY" && "$CARGO" metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 place=$(mktemp -d "${TMPDIR:-/tmp}/sofia-scale.XXXXXX")
+# shellcheck disable=SC2329 # The trap calls it.
 finish() {
   local status=$?
   trap '' INT TERM

@@ -24,13 +24,13 @@ use sofia_crds::spec::{FreeSwitch, NetworkType, Registration};
 use super::{
     labels::{self, Component},
     metadata::Context,
-    names, pod,
+    names,
+    pod::{self, Usual},
 };
 use crate::freeswitch::{AGENT_SIP_PORT, DRAINING_VARIABLE, EDGE_PROFILE, EVENT_SOCKET_PORT};
 
-/// Requests of a pod whose spec has none: enough for some fifty calls.
-const CPU: &str = "500m";
-const MEMORY: &str = "256Mi";
+/// Of a pod whose spec says nothing: enough for some fifty calls.
+const USUAL: Usual = Usual { cpu: "500m", memory: "256Mi", disk: "64Mi", disk_limit: "2Gi" };
 
 /// What Kubernetes taints a node with that doesn't answer.
 const LOST_NODE_TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
@@ -161,7 +161,7 @@ fn container(context: &Context<'_>, free_switch: &FreeSwitch) -> Container {
         // Where `fs_cli` would look for its own files.
         env: Some(vec![EnvVar { name: "HOME".to_owned(), value: Some(DATA_PATH.to_owned()), ..EnvVar::default() }]),
         ports: Some(ports(free_switch)),
-        resources: Some(pod::resources(free_switch.resources.as_ref(), CPU, MEMORY)),
+        resources: Some(pod::resources(free_switch.resources.as_ref(), &USUAL)),
         startup_probe: Some(Probe { failure_threshold: Some(60), ..sip_probe(free_switch.sip_port, 2) }),
         readiness_probe: Some(Probe { failure_threshold: Some(3), ..sip_probe(free_switch.sip_port, 5) }),
         liveness_probe: Some(Probe {

@@ -57,16 +57,36 @@ pub(super) fn spread(context: &Context<'_>, component: Component) -> TopologySpr
     }
 }
 
-/// What the spec says, else requests that let the scheduler place the pods sensibly. No limits then: a pod that is throttled is heard,
-/// and one that is killed for its memory loses its calls.
-pub(super) fn resources(spec: Option<&ResourceRequirements>, cpu: &str, memory: &str) -> ResourceRequirements {
-    spec.cloned().unwrap_or_else(|| ResourceRequirements {
+/// What the pods of a part take of a node when the spec doesn't say.
+pub(super) struct Usual {
+    pub(super) cpu: &'static str,
+    pub(super) memory: &'static str,
+    /// Of the node's disk: logs and empty volumes.
+    pub(super) disk: &'static str,
+    /// More than the empty volumes may hold, and the logs that a kubelet keeps by default.
+    pub(super) disk_limit: &'static str,
+}
+
+const DISK: &str = "ephemeral-storage";
+
+/// What the spec says, else requests that let the scheduler place the pods sensibly. No limits on processor and memory then: a pod that is
+/// throttled is heard, and one that is killed for its memory loses its calls. Of the node's disk there are both unless the spec says one of
+/// them: when a node's disk is full the kubelet evicts pods, first those that take more of it than they asked for.
+pub(super) fn resources(spec: Option<&ResourceRequirements>, usual: &Usual) -> ResourceRequirements {
+    let quantity = |amount: &str| Quantity(amount.to_owned());
+    let mut resources = spec.cloned().unwrap_or_else(|| ResourceRequirements {
         requests: Some(BTreeMap::from([
-            ("cpu".to_owned(), Quantity(cpu.to_owned())),
-            ("memory".to_owned(), Quantity(memory.to_owned())),
+            ("cpu".to_owned(), quantity(usual.cpu)),
+            ("memory".to_owned(), quantity(usual.memory)),
         ])),
         ..ResourceRequirements::default()
-    })
+    });
+    let said = [&resources.requests, &resources.limits].into_iter().flatten().any(|amounts| amounts.contains_key(DISK));
+    if !said {
+        resources.requests.get_or_insert_default().insert(DISK.to_owned(), quantity(usual.disk));
+        resources.limits.get_or_insert_default().insert(DISK.to_owned(), quantity(usual.disk_limit));
+    }
+    resources
 }
 
 /// References to the Secrets with which the image is pulled.

@@ -191,6 +191,28 @@ fn no_volume_grows_without_bound() {
 }
 
 #[test]
+fn every_container_asks_for_its_share_of_the_nodes_disk_and_takes_no_more_than_its_limit() {
+    const DISK: &str = "ephemeral-storage";
+    let resources = |spec: Value| {
+        let fixture = Fixture::named("line", spec);
+        let pods = fixture.objects().deployments.into_iter().filter_map(|deployment| deployment.spec?.template.spec);
+        pods.flat_map(|pod| pod.containers).map(|container| container.resources.expect("resources")).collect::<Vec<_>>()
+    };
+    let of_both = |said: Value| json!({ "freeSwitch": { "resources": said }, "dataPlane": { "resources": said } });
+    for spec in [json!({}), of_both(json!({ "requests": { "cpu": "2" } }))] {
+        for resources in resources(spec) {
+            let (requests, limits) = (resources.requests.expect("requests"), resources.limits.expect("limits"));
+            assert!(requests.contains_key(DISK) && limits.contains_key(DISK));
+            assert!(!limits.contains_key("cpu") && !limits.contains_key("memory"), "a throttled pod is heard");
+        }
+    }
+    for resources in resources(of_both(json!({ "limits": { DISK: "20Gi" } }))) {
+        assert_eq!(resources.limits.expect("limits")[DISK].0, "20Gi", "the spec's word counts");
+        assert!(resources.requests.is_none(), "Kubernetes takes a limit for the request too");
+    }
+}
+
+#[test]
 fn nothing_secret_is_outside_of_secrets() {
     for mut fixture in Fixture::examples() {
         fixture.pod_monitors = true;
