@@ -113,6 +113,21 @@ check_bases() {
   refused "a misspelt field of a Deployment" conform "$OUT/misspelt.yaml"
 }
 
+# What .dockerignore lets through is a workspace to cargo: no manifest and no target of a member is missing.
+check_context() {
+  local line context=$OUT/context
+  mkdir "$context"
+  git ls-files -z | tar --null --files-from=- -cf - | tar -xf - -C "$context"
+  (
+    cd "$context"
+    sed -n 's/^!//p' .dockerignore > "$OUT/let-in"
+    find . -mindepth 1 -maxdepth 1 -printf '%f\n' | grep -vxFf "$OUT/let-in" | xargs rm -rf
+    { grep -v '^[#!*]' "$OLDPWD/.dockerignore"; find . -type d -name tests -printf '%P\n'; } | xargs rm -rf
+    cargo metadata --locked --offline --no-deps --format-version 1 > "$OUT/metadata"
+  ) || die ".dockerignore leaves out what cargo needs"
+  grep -q '"name":"sofia-operator"' "$OUT/metadata" || die "the images' context has no operator"
+}
+
 check_compose() {
   "$CHECK" compose config/compose/compose.yaml
   if docker compose version > /dev/null 2>&1; then docker compose -f config/compose/compose.yaml --profile monitoring config --quiet; fi
@@ -135,6 +150,7 @@ build_check
 make_schemas
 check_chart
 check_bases
+check_context
 check_compose
 check_prometheus
 say "all of it holds"

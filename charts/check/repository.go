@@ -36,6 +36,7 @@ func checkRepository(root, folder string) error {
 		reasons(at),
 		runbooks(at),
 		images(at),
+		checkDockerfiles(at),
 		expressions(at(dashboardOf), filepath.Join(folder, "dashboard-rules.yaml")),
 	)
 }
