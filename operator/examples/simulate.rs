@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::time::Instant;
 
 use clap::Parser;
-use sofia_operator::fleet::simulation::{Day, run};
+use fleet_simulation::{Day, run};
 
 /// A day of calls on many trunks, against a model of Kubernetes.
 #[derive(Parser)]

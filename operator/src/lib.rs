@@ -9,6 +9,7 @@
 //! | where a kind of object is built | `controller/build/`, a file a kind |
 //! | FreeSWITCH's configuration and dialplan | [`freeswitch`] |
 //! | how many pods there shall be and which one goes | [`fleet`] |
+//! | names, labels and annotations of a trunk's objects | [`vocabulary`] |
 //! | leader election | [`lease`] |
 //! | the operator's own HTTP | [`server`], [`custom_metrics`] |
 
@@ -24,3 +25,4 @@ mod seats;
 pub mod secret_text;
 pub mod server;
 pub mod telemetry;
+pub mod vocabulary;

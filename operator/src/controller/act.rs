@@ -18,7 +18,8 @@ use kube::{
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
-use super::{apply::Failure, build::labels, guard::Mark, status::Problem, stores::TrunkKey};
+use super::{apply::Failure, guard::Mark, status::Problem, stores::TrunkKey};
+use crate::vocabulary::labels;
 use crate::{
     fleet::{
         scrape::{PodFigures, Scraper},

@@ -22,8 +22,8 @@ use sofia_crds::VoiceTrunk;
 use super::authorization::{Authorizer, Question};
 use super::front_proxy::User;
 use super::{AskPod, Peer};
-use crate::controller::build::labels::{self, Component};
 use crate::fleet::scrape::PodFigures;
+use crate::vocabulary::labels::{self, Component};
 
 /// Group of the API.
 pub const GROUP: &str = "custom.metrics.k8s.io";

@@ -19,7 +19,7 @@ use super::Offer;
 use super::api::{GROUP, VERSION};
 use super::certificate::{Bundle, CertificateError};
 use super::front_proxy::{CONFIG_MAP, FrontProxy, FrontProxyError};
-use crate::controller::build::labels;
+use crate::vocabulary::labels;
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_secs(60);

@@ -11,7 +11,8 @@
 //! | which pods the replicas may be lowered by | [`removal`] |
 //! | what is known of the fleet, from Kubernetes' objects | [`view`] |
 //! | the pods' own figures, and telling them to drain | [`scrape`] |
-//! | a day of calls against a model of Kubernetes | [`simulation`] |
+//!
+//! A day of calls against a model of Kubernetes, decided by this, is `operator/simulation`: a tool, no part of the operator.
 
 pub mod decide;
 pub mod eviction;
@@ -19,10 +20,6 @@ pub mod execute;
 pub mod leaving;
 pub mod removal;
 pub mod scrape;
-pub mod simulation;
 pub mod stabilize;
 pub mod view;
 pub mod wish;
-
-#[cfg(test)]
-mod properties;

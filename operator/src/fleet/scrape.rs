@@ -9,8 +9,8 @@ use reqwest::header::{CONNECTION, HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use serde::Deserialize;
 
-use crate::controller::build::names::ADMIN_PORT;
 use crate::secret_text::SecretText;
+use crate::vocabulary::names::ADMIN_PORT;
 
 /// Longest wait for a whole answer. Pods answer from memory, within a millisecond.
 const ANSWER_TIME: Duration = Duration::from_secs(1);

@@ -15,7 +15,7 @@ use sofia_crds::spec::{Scaling, ScalingMode};
 
 use super::decide::{FleetView, PodView, Standing, Wish};
 use super::scrape::PodFigures;
-use crate::controller::build::labels::{self, Component};
+use crate::vocabulary::labels::{self, Component};
 
 /// Taints by which node autoscalers announce that a node goes away: Cluster Autoscaler, Karpenter, and Kubernetes' own for nodes
 /// that are out of service.

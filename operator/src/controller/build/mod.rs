@@ -12,7 +12,7 @@
 //! | PodDisruptionBudgets | `budget.rs` |
 //! | NetworkPolicies | `policy.rs` |
 //! | HorizontalPodAutoscaler, PodMonitor | `autoscaler.rs`, `monitor.rs` |
-//! | names, ports, keys; labels and annotations | `names.rs`; `labels.rs` |
+//! | names, ports, keys; labels and annotations | [`crate::vocabulary`] |
 //! | owner references; what all pods have in common | `metadata.rs`; `pod.rs` |
 //! | the kinds, their order, and the form in which they are applied | `kind.rs`, `manifest.rs` |
 
@@ -25,11 +25,9 @@ mod environment;
 mod free_switch;
 mod hash;
 pub mod kind;
-pub mod labels;
 pub mod manifest;
 mod metadata;
 mod monitor;
-pub mod names;
 mod pod;
 mod policy;
 mod secret;
@@ -38,7 +36,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -57,6 +55,7 @@ pub use self::{kind::Kind, manifest::Manifest};
 
 use self::{labels::Component, metadata::Context};
 use super::dereference::Referenced;
+pub(crate) use crate::vocabulary::{Labels, labels, names};
 use crate::{
     freeswitch::{self, RenderError, SwitchConfig},
     release::Release,
@@ -107,9 +106,6 @@ pub struct Objects {
     /// Where the cluster has that kind.
     pub pod_monitors: Vec<DynamicObject>,
 }
-
-/// Labels by name.
-pub type Labels = BTreeMap<String, String>;
 
 /// Why the objects of a VoiceTrunk can't be built. It was checked before, so these are seldom: what only a Secret's value can have
 /// wrong, and what an API server would have refused.

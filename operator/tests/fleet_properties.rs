@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use super::decide::{Decision, FleetView, Memory, PodView, Wish, decide};
-use super::removal::may_go;
-use super::simulation::{Chance, Cluster, Lengths, Plan, STEP_SECONDS, Trunk};
+use fleet_simulation::{Chance, Cluster, Lengths, Plan, STEP_SECONDS, Trunk};
+use sofia_operator::fleet::decide::{Decision, FleetView, Memory, PodView, Wish, decide};
+use sofia_operator::fleet::removal::may_go;
 
 const MINUTE: usize = 60 / STEP_SECONDS;
 const HOUR: usize = 60 * MINUTE;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::cluster::STEP_SECONDS;
-use super::day::Picture;
+use crate::cluster::STEP_SECONDS;
+use crate::day::Picture;
 
 /// Columns of the drawing: a quarter of an hour each.
 const COLUMNS: usize = 96;

@@ -9,11 +9,11 @@ use jiff::SignedDuration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::calls::{Lengths, poisson};
-use super::cluster::{Cluster, STEP_SECONDS, Tally};
-use super::trunk::{Chance, Plan, Trunk};
-use crate::fleet::decide::{Memory, Wish};
-use crate::fleet::wish::bounded;
+use crate::calls::{Lengths, poisson};
+use crate::cluster::{Cluster, STEP_SECONDS, Tally};
+use crate::trunk::{Chance, Plan, Trunk};
+use sofia_operator::fleet::decide::{Memory, Wish};
+use sofia_operator::fleet::wish::bounded;
 
 /// Steps of a day.
 const STEPS: usize = 24 * HOUR;

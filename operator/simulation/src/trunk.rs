@@ -4,12 +4,12 @@ use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use rand::{Rng, RngExt as _};
 
-use super::calls::{Lengths, poisson};
-use super::cluster::{Cluster, ModelPod, time_of};
-use crate::fleet::decide::{Decision, FleetView, Memory, PodView, Standing, Wish, decide};
-use crate::fleet::eviction::least_ready;
-use crate::fleet::execute::{Hands, Size, execute};
-use crate::fleet::scrape::PodFigures;
+use crate::calls::{Lengths, poisson};
+use crate::cluster::{Cluster, ModelPod, time_of};
+use sofia_operator::fleet::decide::{Decision, FleetView, Memory, PodView, Standing, Wish, decide};
+use sofia_operator::fleet::eviction::least_ready;
+use sofia_operator::fleet::execute::{Hands, Size, execute};
+use sofia_operator::fleet::scrape::PodFigures;
 
 /// What a trunk asks for.
 #[derive(Clone, Copy, Debug)]

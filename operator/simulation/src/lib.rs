@@ -1,4 +1,4 @@
-//! A day of calls against a model of Kubernetes, to see what the decisions come to: for tests, and for `cargo run --release -p
+//! A day of calls against a model of Kubernetes, to see what the operator's decisions come to: for its tests, and for `cargo run --release -p
 //! sofia-operator --example simulate`. Talks to no cluster, and has no part in the operator's work.
 //!
 //! The model does what decides who goes: Deployment and ReplicaSet controllers with Kubernetes' own order of deletion, rolling

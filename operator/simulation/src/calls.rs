@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt as _};
 
-use super::cluster::STEP_SECONDS;
+use crate::cluster::STEP_SECONDS;
 
 /// The longest call, in steps: an hour.
 const LONGEST: usize = 3600 / STEP_SECONDS;

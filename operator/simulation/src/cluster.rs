@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use rand::{Rng, RngExt as _};
 
-use super::calls::Calls;
+use crate::calls::Calls;
 
 /// Length of a step.
 pub const STEP_SECONDS: usize = 10;
