@@ -95,8 +95,20 @@ same_names() {
   if grep -qxFf "$OUT/cluster-names-a" "$OUT/cluster-names-b"; then die "two releases of one name collide"; fi
 }
 
+# same BASE HELM'S ARGUMENT…
+same() {
+  "$CHECK" kustomize "$1" > "$OUT/kustomized.yaml"
+  helm template sofia-phone charts/sofia-phone --namespace sofia-phone-system --skip-tests "${@:2}" > "$OUT/rendered.yaml"
+  "$CHECK" same "$OUT/kustomized.yaml" "$OUT/rendered.yaml" || die "$1 is not what the chart makes"
+}
+
 check_bases() {
-  local base
+  local base file
+  # `config` is what render.sh makes of the chart, and what kustomize makes of `config` is what helm makes of the chart.
+  config/render.sh "$OUT/rendered"
+  (cd "$OUT/rendered" && find . -type f) | while read -r file; do
+    diff -u "config/$file" "$OUT/rendered/$file" || die "config/${file#./} is stale: run config/render.sh"
+  done
   # A component is nothing without something that it adds to.
   mkdir "$OUT/custom-metrics"
   printf 'resources: [%s]\ncomponents: [%s]\n' \
@@ -106,6 +118,8 @@ check_bases() {
     "$CHECK" kustomize "$base" > "$OUT/base.yaml"
     say "$(basename "$base"): $(conform "$OUT/base.yaml")"
   done
+  same config/default
+  same "$OUT/custom-metrics" --set customMetrics.enabled=true
   say "samples: $(conform config/samples/minimal.yaml config/samples/ollama.yaml config/samples/production.yaml config/samples/external-freeswitch.yaml)"
   sed 's/deadlineSeconds/deadlineSecond/' config/samples/production.yaml > "$OUT/misspelt.yaml"
   refused "a misspelt field of a VoiceTrunk" conform "$OUT/misspelt.yaml"

@@ -12,6 +12,7 @@ check kustomize FOLDER              prints what kubectl kustomize prints
 check monitors FILE...              Prometheus' operator takes the monitors and rules in these manifests
 check compose FILE                  Docker Compose takes the file
 check repository ROOT FOLDER        copies are equal, metrics and runbooks exist; writes the dashboard's expressions as rules for promtool
+check same KUSTOMIZED RENDERED       both have the same objects
 check definition RENDERED CRD       the rendered chart brings that CRD, changed in its metadata only`
 
 func main() {
@@ -37,6 +38,8 @@ func run(arguments []string) error {
 		return checkCompose(rest[0])
 	case command == "repository" && len(rest) == 2:
 		return checkRepository(rest[0], rest[1])
+	case command == "same" && len(rest) == 2:
+		return checkSame(rest[0], rest[1])
 	case command == "definition" && len(rest) == 2:
 		return checkDefinition(rest[0], rest[1])
 	}

@@ -28,8 +28,6 @@ var (
 func checkRepository(root, folder string) error {
 	at := func(path string) string { return filepath.Join(root, path) }
 	return errors.Join(
-		equalFiles(at(alertsOf), at("charts/sofia-phone/files/alerts.yaml")),
-		equalRules(at),
 		knownMetrics(at),
 		operatorSettings(at),
 		operatorFigures(at),
@@ -39,58 +37,6 @@ func checkRepository(root, folder string) error {
 		checkDockerfiles(at),
 		expressions(at(dashboardOf), filepath.Join(folder, "dashboard-rules.yaml")),
 	)
-}
-
-func equalFiles(original, copied string) error {
-	first, err := os.ReadFile(original)
-	if err != nil {
-		return err
-	}
-	second, err := os.ReadFile(copied)
-	if err != nil {
-		return err
-	}
-	if string(first) != string(second) {
-		return fmt.Errorf("%s differs from %s, of which it is a copy", copied, original)
-	}
-	return nil
-}
-
-// equalRules: who installs with kustomize gets the rights of who installs with helm.
-func equalRules(at func(string) string) error {
-	for _, pair := range []struct{ file, manifests, kind, name string }{
-		{"rules.yaml", "config/rbac/role.yaml", "ClusterRole", "sofia-phone-operator"},
-		{"cluster-rules.yaml", "config/rbac/role.yaml", "ClusterRole", "sofia-phone-operator-cluster"},
-		{"own-rules.yaml", "config/rbac/role.yaml", "Role", "sofia-phone-operator"},
-		{"custom-metrics-own-rules.yaml", "config/custom-metrics/rbac.yaml", "Role", "sofia-phone-custom-metrics"},
-		{"custom-metrics-rules.yaml", "config/custom-metrics/rbac.yaml", "ClusterRole", "sofia-phone-custom-metrics"},
-	} {
-		content, err := os.ReadFile(at("charts/sofia-phone/files/" + pair.file))
-		if err != nil {
-			return err
-		}
-		var rules []any
-		if err := yaml.Unmarshal(content, &rules); err != nil {
-			return fmt.Errorf("%s: %w", pair.file, err)
-		}
-		_, objects, err := manifests(at(pair.manifests))
-		if err != nil {
-			return err
-		}
-		found := false
-		for _, manifest := range objects {
-			if manifest["kind"] == pair.kind && field(manifest, "metadata", "name") == pair.name {
-				found = true
-				if len(rules) == 0 || !reflect.DeepEqual(manifest["rules"], any(rules)) {
-					return fmt.Errorf("%s: the rules of %s %s differ from the chart's %s", pair.manifests, pair.kind, pair.name, pair.file)
-				}
-			}
-		}
-		if !found {
-			return fmt.Errorf("%s has no %s %s", pair.manifests, pair.kind, pair.name)
-		}
-	}
-	return nil
 }
 
 // knownMetrics: nothing is drawn or alerted on that no process exports.
