@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks the chart, the kustomize bases and samples, the compose file, the alerts and the dashboard: against the schemas of what reads them, and against
-# each other. Needs Go. What is built and drawn from modules is kept outside the checkout; nothing is asked of a cluster.
+# each other. With --write it writes what is made from the chart instead: config/, the bundle, the README. Needs Go. What is built and drawn from
+# modules is kept outside the checkout; nothing is asked of a cluster.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source-path=SCRIPTDIR source=../e2e/apt.sh
@@ -58,7 +59,7 @@ find_promtool() {
 
 # Prometheus' operator's kinds are no part of Kubernetes' schemas; `check monitors` reads them with their own types.
 conform() {
-  kubeconform -strict -summary -skip PodMonitor,ServiceMonitor,PrometheusRule \
+  kubeconform -strict -summary -skip PodMonitor,ServiceMonitor,PrometheusRule,ClusterServiceVersion \
     -schema-location "$SCHEMAS/{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json" "$@"
 }
 
@@ -129,7 +130,7 @@ check_bases() {
 
 # What .dockerignore lets through is a workspace to cargo: no manifest and no target of a member is missing.
 check_context() {
-  local line context=$OUT/context
+  local context=$OUT/context
   mkdir "$context"
   git ls-files -z | tar --null --files-from=- -cf - | tar -xf - -C "$context"
   (
@@ -140,6 +141,46 @@ check_context() {
     cargo metadata --locked --offline --no-deps --format-version 1 > "$OUT/metadata"
   ) || die ".dockerignore leaves out what cargo needs"
   grep -q '"name":"sofia-operator"' "$OUT/metadata" || die "the images' context has no operator"
+}
+
+# The chart's README and the bundle for Operator Lifecycle Manager: `check.sh --write` writes them.
+write_package() {
+  helm template sofia-phone charts/sofia-phone --namespace sofia-phone-system --skip-tests > "$OUT/package.yaml"
+  "$CHECK" package . "$OUT/package.yaml" "$1"
+}
+
+check_package() {
+  write_package "$OUT/package"
+  # What is there and would not be written is stale as well.
+  local file
+  for file in config/olm charts/sofia-phone/README.md; do
+    diff -ru "$file" "$OUT/package/$file" || die "$file is stale: run charts/check.sh --write"
+  done
+  say "bundle: $(conform "$OUT/package/config/olm/manifests")"
+}
+
+# What a release would do: each image with its contents, its origin and a signature, and a chart that helm itself takes for signed.
+check_release() {
+  local name key=releases@example.com keys=$OUT/gnupg
+  DRY_RUN=1 ./release.sh registry.example.com/phones > "$OUT/release"
+  for name in operator dataplane bundle; do
+    grep -- "--tag registry.example.com/phones/$name:" "$OUT/release" | grep -e --sbom=true | grep -qe --provenance=mode=max || die "$name is published without SBOM or provenance"
+    grep -q "cosign sign --yes registry.example.com/phones/$name@sha256:" "$OUT/release" || die "$name is not signed by its digest"
+  done
+  grep -q 'helm package .* --sign ' "$OUT/release" || die "the chart is not signed"
+  refused "a release of a commit without its tag" env -u DRY_RUN ./release.sh registry.example.com/phones
+  if ! command -v gpg > /dev/null; then
+    [ -z "${CI:-}" ] || apt_install gnupg
+    command -v gpg > /dev/null || { say "skipped: gpg is not here: the chart's signature is untried"; return; }
+  fi
+  mkdir -m 700 "$keys"
+  gpg --homedir "$keys" --batch --quiet --passphrase '' --quick-generate-key "$key" rsa2048 sign never 2> /dev/null
+  gpg --homedir "$keys" --batch --quiet --export-secret-keys --output "$OUT/keys.gpg"
+  helm package charts/sofia-phone --destination "$OUT/signed" --sign --key "$key" --keyring "$OUT/keys.gpg" > /dev/null
+  helm verify "$OUT"/signed/sofia-phone-*.tgz --keyring "$OUT/keys.gpg" > /dev/null
+  printf x >> "$OUT"/signed/sofia-phone-*.tgz
+  refused "a chart that was changed after it was signed" helm verify "$OUT"/signed/sofia-phone-*.tgz --keyring "$OUT/keys.gpg"
+  gpgconf --homedir "$keys" --kill all
 }
 
 check_compose() {
@@ -163,7 +204,15 @@ PATH=$(e2e/cluster/cluster.sh tools):$PATH
 build_check
 make_schemas
 check_chart
+if [ "${1:-}" = --write ]; then
+  config/render.sh
+  rm -rf config/olm
+  write_package .
+  exit
+fi
 check_bases
+check_package
+check_release
 check_context
 check_compose
 check_prometheus

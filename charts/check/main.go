@@ -12,6 +12,7 @@ check kustomize FOLDER              prints what kubectl kustomize prints
 check monitors FILE...              Prometheus' operator takes the monitors and rules in these manifests
 check compose FILE                  Docker Compose takes the file
 check repository ROOT FOLDER        copies are equal, metrics and runbooks exist; writes the dashboard's expressions as rules for promtool
+check package ROOT RENDERED FOLDER  writes the chart's README and the bundle for Operator Lifecycle Manager
 check same KUSTOMIZED RENDERED       both have the same objects
 check definition RENDERED CRD       the rendered chart brings that CRD, changed in its metadata only`
 
@@ -38,6 +39,8 @@ func run(arguments []string) error {
 		return checkCompose(rest[0])
 	case command == "repository" && len(rest) == 2:
 		return checkRepository(rest[0], rest[1])
+	case command == "package" && len(rest) == 3:
+		return writePackage(rest[0], rest[1], rest[2])
 	case command == "same" && len(rest) == 2:
 		return checkSame(rest[0], rest[1])
 	case command == "definition" && len(rest) == 2:

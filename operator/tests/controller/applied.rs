@@ -16,7 +16,7 @@ async fn a_new_trunk_gets_all_its_objects_and_becomes_ready() {
     world.until_ready("main").await;
     assert_eq!(names(&world, "apps", "deployments"), ["main-dataplane", "main-freeswitch"]);
     assert_eq!(names(&world, "", "secrets"), ["main-esl", "main-freeswitch-config", "main-internal"]);
-    assert_eq!(names(&world, "", "services"), ["main-esl", "main-freeswitch", "main-pods"]);
+    assert_eq!(names(&world, "", "services"), ["main-esl", "main-freeswitch", "main-pods", "main-takeover"]);
     let trunk = world.get("sofia-phone.io", "voicetrunks", "main").expect("it is there");
     assert_eq!(trunk["status"]["observedGeneration"], 1);
     assert_eq!(trunk["status"]["replicas"], 2);
