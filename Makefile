@@ -5,13 +5,15 @@ OUT ?= demo-out
 # `make soak`: how long, and how many calls a core of this machine was measured to hold (`make bench`).
 SOAK_MINUTES ?= 30
 SOAK_CAPACITY ?= 250
+# `make e2e-upgrade`: from which commit.
+FORMER ?= $(or $(shell git describe --tags --abbrev=0 HEAD^ 2> /dev/null),HEAD^)
 # Where cargo-deny and the like are kept between runs, outside the checkout.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sofia-phone/tools
 
-.PHONY: help demo test e2e bench soak marathon scale lint fmt setup fuzz clean
+.PHONY: help demo test e2e e2e-upgrade bench soak marathon scale lint fmt setup fuzz clean
 
 help: ## what can be made
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 demo: ## a call from its first word to its last, with a page about it in demo-out/
 	$(CARGO) build --release --locked --bin sofia-dataplane --bin switchsim
@@ -24,6 +26,9 @@ test: setup ## every test, on the parts and on the whole
 
 e2e: ## the whole on a real Kubernetes, which it makes itself where there is none
 	CARGO="$(CARGO)" e2e/kubernetes/run.sh
+
+e2e-upgrade: ## the upgrade alone, from a former commit's operator that it builds first: FORMER (the last tag, else the last commit)
+	E2E_FORMER="$(FORMER)" CARGO="$(CARGO)" e2e/kubernetes/run.sh upgrade
 
 setup:
 	@e2e/setup.sh

@@ -2,6 +2,7 @@
 # `make e2e`: builds the product and its images, gets a cluster (see ../cluster/README.md), installs the chart with helm as a user would, runs
 # the scenarios and removes everything again, also when it is interrupted. Arguments go to the scenarios: `run.sh rollout` runs one.
 # With E2E_USE_CURRENT=1 it takes the cluster of the current kubeconfig, and E2E_IMAGES names the images there: see README.md.
+# With E2E_FORMER=COMMIT the upgrade begins with the operator and the data plane of that commit, which are built first: `make e2e-upgrade`.
 # After a failure the logs of every component and pod are kept, and their folder is the last line printed.
 set -euo pipefail
 
@@ -64,8 +65,17 @@ SAID=$(mktemp /tmp/sofia-e2e-said.XXXXXX)
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-step 'building the product'
 cd "$REPOSITORY"
+# A former release that is one. Without it the upgrade begins with the former release's manifests and today's operator, and says so.
+former=
+if [ -n "${E2E_FORMER:-}" ] && [ -z "${E2E_IMAGES:-}" ]; then
+  step "the former release: $E2E_FORMER"
+  former=${SOFIA_E2E_DIR%/cluster}/images/former
+  CARGO=$CARGO "$SUITE/former.sh" "$E2E_FORMER" "$former" || { [ $? = 3 ] || exit 1; former=; }
+fi
+[ -n "$former" ] || echo "the upgrade begins with the former release's manifests and today's operator: E2E_FORMER=COMMIT has that one built"
+
+step 'building the product'
 # As `make test` builds them, so that nothing is compiled twice.
 "$CARGO" build --workspace --locked --bins
 "$CARGO" test --workspace --locked --test scenarios --no-run
@@ -83,6 +93,12 @@ if [ -z "${E2E_IMAGES:-}" ]; then
     "$IMAGE" "$images/dataplane-$tag.tar" "$IMAGES/dataplane:$tag" --strip "$built/sofia-dataplane=/usr/local/bin/sofia-dataplane" \
       --entrypoint /usr/local/bin/sofia-dataplane
   done
+  if [ -n "$former" ]; then
+    for program in operator dataplane; do
+      "$IMAGE" "$images/$program-former.tar" "$IMAGES/$program:$TAG-former" --strip "$former/sofia-$program=/usr/local/bin/sofia-$program" \
+        --entrypoint "/usr/local/bin/sofia-$program"
+    done
+  fi
   # The stand-in goes by the names of FreeSWITCH's own programs.
   "$IMAGE" "$images/switch.tar" "$IMAGES/switch:$TAG" --strip --shell "$built/switchsim=/usr/local/bin/freeswitch" \
     "$built/switchsim=/usr/local/bin/fs_cli" --entrypoint /usr/local/bin/freeswitch
@@ -118,7 +134,15 @@ kubectl create namespace sofia-phone --dry-run=client -o yaml | kubectl apply -f
 "$CLUSTER" exec helm upgrade --install sofia-phone "$REPOSITORY/charts/sofia-phone" --namespace sofia-phone --values "$VALUES" --wait --timeout 180s
 
 step 'the scenarios'
-sed "s#localhost/sofia-phone/operator:e2e#$IMAGES/operator:$TAG#" "$SUITE/previous.yaml" > "$PREVIOUS"
+if [ -n "$former" ]; then
+  "$CLUSTER" exec helm template sofia-phone "$former/chart" --namespace sofia-phone --skip-tests --values "$VALUES" \
+    --set "image.tag=$TAG-former" --set "trunkImages.dataPlane=$IMAGES/dataplane:$TAG-former" > "$PREVIOUS"
+  export E2E_FORMER_BUILT=1
+else
+  # Another name of the same data plane, so that a trunk that names none has its pods rolled.
+  sed -e "s#localhost/sofia-phone/operator:e2e#$IMAGES/operator:$TAG#" -e "s#localhost/sofia-phone/dataplane:e2e#$IMAGES/dataplane:$TAG-next#" \
+    -e "s#localhost/sofia-phone/switch:e2e#$IMAGES/switch:$TAG#" "$SUITE/previous.yaml" > "$PREVIOUS"
+fi
 export E2E_PREVIOUS=$PREVIOUS
 export E2E_DATA_PLANE_IMAGE=$IMAGES/dataplane:$TAG E2E_DATA_PLANE_IMAGE_NEXT=$IMAGES/dataplane:$TAG-next
 export E2E_SWITCH_IMAGE=$IMAGES/switch:$TAG E2E_KUBECTL=kubectl E2E_HELM=helm E2E_HELM_VALUES=$VALUES

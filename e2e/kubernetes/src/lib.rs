@@ -11,7 +11,8 @@ mod wait;
 pub use callers::{Callers, kept_conversation};
 pub use namespace::Namespace;
 pub use operator::{
-    OPERATOR_NAMESPACE, cluster_tool, helm, install_this_release, own_network, previous_release, wait_for_operator,
+    OPERATOR_NAMESPACE, cluster_tool, helm, install_this_release, own_network, previous_release,
+    previous_release_is_built, wait_for_operator,
 };
 pub use tools::{Command, Images, kubectl};
 pub use trunk::Trunk;

@@ -40,6 +40,12 @@ pub fn previous_release() -> String {
     variable("E2E_PREVIOUS")
 }
 
+/// Whether that one's programs are its own too; else only its manifests are.
+#[must_use]
+pub fn previous_release_is_built() -> bool {
+    std::env::var_os("E2E_FORMER_BUILT").is_some()
+}
+
 /// Waits until the operator's pods are ready.
 pub async fn wait_for_operator(namespace: &Namespace) {
     let deployments: Api<Deployment> = Api::namespaced(namespace.client.clone(), OPERATOR_NAMESPACE);

@@ -51,6 +51,8 @@ impl Trunk {
         let data_plane = data_plane.as_object_mut().expect("dataPlane is an object");
         data_plane.entry("image").or_insert_with(|| json!(images.data_plane));
         data_plane.entry("resources").or_insert_with(|| json!({"requests": {"cpu": "10m", "memory": "32Mi"}}));
+        // `null` leaves it out: the operator's own is taken.
+        data_plane.retain(|_, value| !value.is_null());
         // A whole cluster shares the machine, and builds may too: that pods are late there says nothing of a scenario.
         let sessions = object.entry("sessions").or_insert_with(|| json!({}));
         let sessions = sessions.as_object_mut().expect("sessions is an object");
