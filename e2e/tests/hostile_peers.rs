@@ -165,3 +165,22 @@ async fn packets_of_strangers_to_the_media_port_are_counted_and_heard_by_nobody(
     let rtp = record.rtp.expect("a call with packets");
     assert_eq!((rtp.lost, record.turns.len()), (0, 2), "{rtp:?}");
 }
+
+#[tokio::test]
+async fn strangers_who_connect_and_say_nothing_take_no_callers_place() {
+    let pod = PodProcess::builder().set("MAX_SESSIONS", 2).start().await;
+    let mut strangers = Vec::new();
+    for _ in 0..40 {
+        let mut stranger = TcpStream::connect(pod.esl()).await.expect("no permit is out");
+        // The pod has taken it.
+        stranger.read_exact(&mut [0; 7]).await.expect("the pod speaks first");
+        strangers.push(stranger);
+    }
+    assert_eq!(pod.get("/ready").await.json()["active"], 0);
+    let call = good_call(&pod).await;
+    assert_eq!(pod.get("/ready").await.json()["active"], 1);
+    drop(strangers);
+    ends_well(call).await;
+    // It was never full, so it need not come down again either.
+    assert_eq!(pod.get("/ready").await.status, 200);
+}

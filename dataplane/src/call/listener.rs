@@ -1,6 +1,7 @@
 //! Takes FreeSWITCH's connections, exactly while a permit is free: a pod that can take no call has no open port, so
-//! the switch is refused at once and tries the next pod.
+//! the switch is refused at once and tries the next pod. Who only connects holds no permit: that is for who brings a call.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use super::Calls;
@@ -15,8 +17,9 @@ use crate::sessions::AdmissionState;
 
 /// Connections that may wait to be taken; they wait for microseconds.
 const BACKLOG: i32 = 1_024;
-/// Connections that are told at a time that their calls are not taken. Beyond that they are closed without a word.
-const REFUSALS: usize = 1_024;
+/// Connections at a time that have brought no call yet, or are being told that it is not taken. A switch brings its call within
+/// milliseconds: beyond that number those go first that have said nothing for the longest time.
+const ARRIVALS: usize = 1_024;
 /// Pause after the port could not be opened again, or the system had no descriptor left for a connection.
 const RETRY: Duration = Duration::from_millis(50);
 /// The longest such pause while the port can't be had.
@@ -41,7 +44,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener, tell_port: impl Fn(bool) + Send + 'static) {
     let mut state = calls.admission().watch();
     let Ok(address) = listener.local_addr() else { return };
-    let door = Door { calls: Arc::clone(&calls), refused: TaskTracker::new() };
+    let mut door = Door { calls: Arc::clone(&calls), arriving: TaskTracker::new(), oldest: VecDeque::new() };
     let mut open = Some(listener);
     let mut outage: Option<Duration> = None;
     loop {
@@ -52,8 +55,8 @@ pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener, tell_port: imp
             door.close(listener);
         }
         if draining {
-            door.refused.close();
-            return door.refused.wait().await;
+            door.arriving.close();
+            return door.arriving.wait().await;
         }
         if !may_open {
             // Until a permit is free.
@@ -77,7 +80,7 @@ pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener, tell_port: imp
         }
         tokio::select! {
             connection = accept(open.as_ref()) => match connection {
-                Ok((socket, peer)) => door.admit(socket, peer),
+                Ok((socket, peer)) => door.let_in(socket, peer),
                 Err(error) => {
                     // Descriptors have run out, or the peer is gone already.
                     tracing::warn!(%error, "a connection could not be taken");
@@ -100,38 +103,37 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, Socket
 /// Who lets calls in.
 struct Door {
     calls: Arc<Calls>,
-    /// Those who are being told that they are not.
-    refused: TaskTracker,
+    /// Those who have brought no call yet, and those who are told that it is not taken.
+    arriving: TaskTracker,
+    /// The same, the oldest first, with some that have gone on.
+    oldest: VecDeque<AbortHandle>,
 }
 
 impl Door {
-    /// The permit is taken before the first word is said; a connection that gets none is told so, and the switch goes on to the next
-    /// pod.
-    fn admit(&self, socket: TcpStream, peer: SocketAddr) {
-        let accepted = Instant::now();
-        let calls = Arc::clone(&self.calls);
-        match calls.admission().try_admit() {
-            Ok(permit) => drop(tokio::spawn(calls.serve(socket, permit, accepted))),
-            Err(refusal) => {
-                tracing::info!(%peer, reason = refusal.as_str(), "a call was refused");
-                calls.metrics().call_refused(refusal);
-                if self.refused.len() < REFUSALS {
-                    self.refused.spawn(calls.turn_away(socket));
-                }
-            }
+    /// A stranger who says nothing, or not what a switch says, takes no call's place.
+    fn let_in(&mut self, socket: TcpStream, peer: SocketAddr) {
+        if self.oldest.len() >= ARRIVALS {
+            self.oldest.retain(|arriving| !arriving.is_finished());
         }
+        while self.oldest.len() >= ARRIVALS
+            && let Some(stranger) = self.oldest.pop_front()
+        {
+            stranger.abort();
+        }
+        let arriving = Arc::clone(&self.calls).arrive(socket, peer, Instant::now());
+        self.oldest.push_back(self.arriving.spawn(arriving).abort_handle());
     }
 
     /// Closes the port, after all that were connected to it already: nobody else would tell the switch about these. No wait stands
     /// between the last of them and the end of the port.
-    fn close(&self, listener: TcpListener) {
+    fn close(&mut self, listener: TcpListener) {
         let Ok(listener) = listener.into_std() else { return };
         for _ in 0..2 * BACKLOG {
             match listener.accept() {
                 Ok((socket, peer)) => {
                     let socket = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket));
                     if let Ok(socket) = socket {
-                        self.admit(socket, peer);
+                        self.let_in(socket, peer);
                     }
                 }
                 // Gone before it was taken.

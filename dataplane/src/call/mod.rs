@@ -132,26 +132,10 @@ impl Calls {
         Self { config, parts }
     }
 
-    /// Serves one connection from FreeSWITCH to its end. A panic in here is a bug of ours; it ends this call, and the
-    /// permit, the stream and the session go with it.
-    async fn serve(self: Arc<Self>, socket: TcpStream, permit: Permit, accepted: Instant) {
-        let call = AssertUnwindSafe(self.call(socket, permit, accepted)).catch_unwind();
-        if call.await.is_err() {
-            tracing::error!("a call ended by a fault in its task");
-            self.parts.metrics.session_ended("panic", accepted.elapsed());
-        }
-    }
-
-    /// Tells the switch that the call is not taken: it hears that at once, but a connection that is closed before `connect` only when
-    /// its time for an answer is over.
-    async fn turn_away(self: Arc<Self>, socket: TcpStream) {
-        let mut connection = Connection::new(socket, self.config.outbound.clone());
-        if let OutboundEvent::Offered(_) = connection.next().await {
-            refuse(connection, HangupCause::NormalTemporaryFailure).await;
-        }
-    }
-
-    async fn call(&self, socket: TcpStream, mut permit: Permit, accepted: Instant) {
+    /// Waits for the call that a connection brings, and takes a permit for it: there is no word before that costs anybody a place. One that
+    /// gets none is told so: the switch hears that at once, but a connection that is closed before `connect` only when its time for an
+    /// answer is over.
+    async fn arrive(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, accepted: Instant) {
         let mut connection = Connection::new(socket, self.config.outbound.clone());
         let data = match connection.next().await {
             OutboundEvent::Offered(data) => data,
@@ -162,6 +146,27 @@ impl Calls {
             // Port scans and TCP health probes come and go.
             _ => return tracing::debug!("a connection to the ESL port was closed before it brought a call"),
         };
+        match self.admission().try_admit() {
+            Ok(permit) => drop(tokio::spawn(self.serve(connection, data, permit, accepted))),
+            Err(refusal) => {
+                tracing::info!(%peer, reason = refusal.as_str(), "a call was refused");
+                self.metrics().call_refused(refusal);
+                refuse(connection, HangupCause::NormalTemporaryFailure).await;
+            }
+        }
+    }
+
+    /// Serves one call to its end. A panic in here is a bug of ours; it ends this call, and the
+    /// permit, the stream and the session go with it.
+    async fn serve(self: Arc<Self>, connection: Connection, data: ChannelData, permit: Permit, accepted: Instant) {
+        let call = AssertUnwindSafe(self.call(connection, data, permit, accepted)).catch_unwind();
+        if call.await.is_err() {
+            tracing::error!("a call ended by a fault in its task");
+            self.parts.metrics.session_ended("panic", accepted.elapsed());
+        }
+    }
+
+    async fn call(&self, mut connection: Connection, data: ChannelData, mut permit: Permit, accepted: Instant) {
         let Ok(caller) = Caller::of(&data, &mut connection).await else {
             return tracing::debug!("a call was over before it was known who calls");
         };
