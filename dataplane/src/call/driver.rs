@@ -18,7 +18,7 @@ use super::dialogue::{Desk, Dialogue, Echo, Happening, Nothing, Shared, Turns, W
 use super::hold::HoldWatch;
 use super::journal::{CallIdentity, Journal};
 use super::leg::{Leg, LegEvent};
-use super::{Begun, Calls};
+use super::{Begun, Calls, Origin};
 use crate::record::{MarkKind, StereoRecorder};
 use crate::sessions::{Permit, SessionState};
 use crate::turn::conversation::EndReason;
@@ -43,20 +43,21 @@ pub(super) struct Driver<'a> {
     cause: Option<String>,
     recorder: Option<StereoRecorder>,
     began: Instant,
+    comes_from: Origin,
 }
 
 impl<'a> Driver<'a> {
     /// On the heap: a task keeps room for each place that its state moves through, and this is most of a call's.
     pub(super) fn new(calls: &'a Calls, connection: Connection, begun: Begun, began: Instant) -> Box<Self> {
-        let Begun { identity, session, media, stream, events, agent } = begun;
+        let Begun { identity, session, media, stream, events, agent, comes_from } = begun;
         let now = Instant::now();
         let mut leg = Leg::new(connection, identity.call_id.clone(), identity.attempt);
+        if leg.is_taken_over() {
+            leg.read_state();
+        }
         let dialogue: Box<dyn Dialogue> = match &agent.dialogue {
-            DialogueProfile::Echo { max_duration } => Box::new(Echo::new(began + *max_duration)),
+            DialogueProfile::Echo { max_duration } => Box::new(Echo::new(began, *max_duration, leg.is_reading())),
             DialogueProfile::Turns(turns) => {
-                if leg.is_taken_over() {
-                    leg.read_state();
-                }
                 let shared = Shared { apology: calls.parts.apology.clone(), metrics: Arc::clone(&calls.parts.metrics) };
                 Box::new(Turns::new(turns, &identity, shared, leg.is_reading(), stream.feeder(), now))
             }
@@ -97,6 +98,7 @@ impl<'a> Driver<'a> {
             cause: None,
             recorder,
             began,
+            comes_from,
         })
     }
 
@@ -173,7 +175,12 @@ impl<'a> Driver<'a> {
             // A call that is given away before it was known here goes as it came.
             LegEvent::StateRead(_) if !self.leg.is_running() => {}
             LegEvent::StateRead(result) => {
-                self.tell(Happening::TakenOver { left: result, silent: self.leg.silent_before() });
+                let Origin { talking, returned } = self.comes_from;
+                if returned.is_some() {
+                    self.calls.parts.metrics.transfers_returned.inc();
+                }
+                let silent = self.leg.silent_before();
+                self.tell(Happening::TakenOver { left: result, silent, talking, returned });
                 self.begin_talking();
             }
             LegEvent::Kept(Ok(())) => {}

@@ -10,6 +10,7 @@ mod hold;
 mod journal;
 mod leg;
 pub(crate) mod listener;
+mod returned;
 pub mod state;
 
 use std::net::{IpAddr, SocketAddr};
@@ -125,6 +126,16 @@ struct Begun {
     stream: StreamHandle,
     events: tokio::sync::mpsc::Receiver<MediaEvent>,
     agent: Arc<AgentProfile>,
+    comes_from: Origin,
+}
+
+/// What the switch tells of the time before a call came to this pod.
+#[derive(Debug, Clone, Copy, Default)]
+struct Origin {
+    /// A pod before this one has answered the caller.
+    talking: bool,
+    /// Why the transfer that the caller comes back from has failed, in words.
+    returned: Option<&'static str>,
 }
 
 impl Calls {
@@ -249,7 +260,9 @@ impl Calls {
             cname: format!("{:016x}", rand::random::<u64>()),
         })?;
         connection.outbound.answer(Instant::now(), &answer.sdp)?;
-        Ok(Begun { identity, session, media: answer.media, stream, events, agent })
+        let comes_from =
+            Origin { talking: data.was_answered(), returned: data.transfer_failed().map(returned::in_words) };
+        Ok(Begun { identity, session, media: answer.media, stream, events, agent, comes_from })
     }
 
     fn register(&self, identity: &CallIdentity, data: &ChannelData) -> Result<SessionGuard, DuplicateSession> {

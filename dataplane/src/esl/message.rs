@@ -174,6 +174,11 @@ impl ChannelData {
         self.sip_header("X-Answered") == Some("true")
     }
 
+    /// The switch's name for why a transfer of this caller's came to nothing, where that is why the call comes; anything may stand in it.
+    pub fn transfer_failed(&self) -> Option<&str> {
+        self.sip_header("X-Transfer-Failed").filter(|cause| !cause.is_empty())
+    }
+
     /// Looks `variable_<prefix><name>` up without building that string.
     fn variable_of(&self, prefix: &str, name: &str) -> Option<&str> {
         let strip = |text: &'_ str, prefix: &str| -> Option<usize> {
@@ -222,6 +227,7 @@ mod tests {
             ("variable_sip_h_X-Answered", "true"),
         ]);
         assert_eq!((data.attempt(), data.was_answered()), (9, true));
+        assert_eq!(data.transfer_failed(), None);
         let data = channel(&[("variable_sip_h_X-Earlier-Attempts", "4294967295")]);
         assert_eq!(data.attempt(), u32::MAX);
     }

@@ -102,6 +102,8 @@ pub struct Metrics {
     /// `sofia_phone_takeovers_total`: calls continued that another pod lost or handed over.
     pub takeovers: IntCounter,
     takeovers_failed: IntCounterVec,
+    /// `sofia_phone_transfers_returned_total`: callers who came back to the agent, since their transfer failed.
+    pub transfers_returned: IntCounter,
     /// `sofia_phone_handovers_total`: calls handed to other pods at the end of a drain.
     pub handovers: IntCounter,
     records: IntCounter,
@@ -245,6 +247,11 @@ impl Metrics {
                 "sofia_phone_takeovers_failed_total",
                 "Calls begun anew, since what the pod before had kept could not be read, by why.",
                 &["reason"],
+            ),
+            transfers_returned: counter(
+                r,
+                "sofia_phone_transfers_returned_total",
+                "Callers who came back to the agent, since their transfer failed. Not among the takeovers.",
             ),
             handovers: counter(r, "sofia_phone_handovers_total", "Calls handed over to other pods."),
             records: counter(r, "sofia_phone_records_total", "Call records delivered."),

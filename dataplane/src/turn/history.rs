@@ -71,6 +71,18 @@ impl History {
         self.push(Role::Assistant, text);
     }
 
+    /// Says `better` where the caller's last message ends with `known`; else as a word of theirs.
+    pub(crate) fn retell(&mut self, known: &str, better: &str) {
+        if let Some(last) = self.messages.back_mut()
+            && last.role == Role::User
+            && let Some(before) = last.content.strip_suffix(known)
+        {
+            last.content = format!("{before}{better}");
+            return keep_newest_chars(&mut last.content);
+        }
+        self.push_user(better);
+    }
+
     fn push(&mut self, role: Role, text: &str) {
         let text = text.trim();
         if text.is_empty() {

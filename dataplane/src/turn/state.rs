@@ -35,6 +35,9 @@ pub struct SavedState {
     /// When this was kept, in milliseconds since the Unix epoch by the pod's clock; 0: not known.
     #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "readable")]
     pub kept_at_ms: u64,
+    /// How fast the agent's voice speaks, in characters a minute; 0: not known.
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "readable")]
+    pub chars_per_minute: u64,
     /// How long the call had lasted, in milliseconds. The gap between two pods is not in it.
     #[serde(default, deserialize_with = "readable")]
     pub elapsed_ms: u64,

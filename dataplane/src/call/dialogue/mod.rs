@@ -14,6 +14,8 @@ use crate::turn::conversation::EndReason;
 use crate::worker::{MediaEvent, StreamHandle};
 
 pub(super) use echo::Echo;
+#[cfg(test)]
+pub(super) use echo::SavedEcho;
 pub(super) use nothing::Nothing;
 pub(crate) use turns::VoicePace;
 pub(super) use turns::{Shared, Turns};
@@ -35,6 +37,10 @@ pub(super) enum Happening {
         left: Result<Option<String>, String>,
         /// For how long the caller had heard nothing of it when the switch gave it up.
         silent: Duration,
+        /// Whether a pod before this one has answered the caller.
+        talking: bool,
+        /// The caller is back from a transfer that failed: why, in words.
+        returned: Option<&'static str>,
     },
     /// The call is answered and audio flows. Nothing is said before.
     Answered,

@@ -16,6 +16,7 @@ use crate::audio::{Codec, VoiceSettings};
 use crate::backend::{MockBackend, MockSettings, apology};
 use crate::call::agent::{Agents, TurnsProfile};
 use crate::call::caller::Caller;
+use crate::call::dialogue::SavedEcho;
 use crate::call::{CallsConfig, CallsParts, HANDED_OVER_VARIABLE, STATE_VARIABLE, state};
 use crate::esl::{OutboundEvent, OutboundSettings};
 use crate::metrics::{Metrics, WorkerCounters};
@@ -39,6 +40,8 @@ struct Seen {
     commands: Vec<String>,
     /// All that came, answered or not.
     came: String,
+    /// What else stands in the channel's data, a line each.
+    channel: String,
     variables: HashMap<String, String>,
 }
 
@@ -62,10 +65,15 @@ struct Switch {
 impl Switch {
     /// A switch whose leg A holds `state`, which a pod before this one has left, and the pod's end of its connection.
     async fn with(state: &str, reading: Reading) -> (Self, TcpStream) {
+        Self::telling("", state, reading).await
+    }
+
+    /// The same, with this in the channel's data too, a line each.
+    async fn telling(channel: &str, state: &str, reading: Reading) -> (Self, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (theirs, _) = listener.accept().await.unwrap();
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen = Arc::new(Mutex::new(Seen { channel: channel.to_owned(), ..Seen::default() }));
         seen.lock().unwrap().variables.insert(STATE_VARIABLE.to_owned(), state.to_owned());
         let (says, saying) = mpsc::unbounded_channel();
         let task = tokio::spawn(serve(ours, reading, Arc::clone(&seen), saying));
@@ -165,8 +173,9 @@ fn reply(command: &str, seen: &Mutex<Seen>) -> String {
     match (words.next(), words.next(), words.nth(1), words.next()) {
         (Some("connect"), ..) => format!(
             "Event-Name: CHANNEL_DATA\nUnique-ID: leg-c\nCaller-Destination-Number: 100\n\
-             variable_sip_h_X-Call-UUID: leg-a\nvariable_sip_h_X-Attempt: 2\n\
+             variable_sip_h_X-Call-UUID: leg-a\nvariable_sip_h_X-Attempt: 2\n{}\
              variable_switch_r_sdp: {}\nContent-Type: command/reply\nReply-Text: %2BOK%0A\n\n",
+            seen.lock().unwrap().channel,
             offer()
         ),
         (Some("api"), Some("uuid_setvar"), Some(name), value) => {
@@ -499,6 +508,57 @@ async fn what_could_not_be_read_gives_way_to_what_the_caller_says() {
         switch
             .variable(STATE_VARIABLE)
             .is_some_and(|text| state::read::<SavedState>(&text).is_ok_and(|state| state.has_callers_words()))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_time_of_an_echo_goes_on_over_all_the_pods_that_it_visits() {
+    const LONGEST: Duration = Duration::from_secs(600);
+    let echo = || Some(Box::new(Echo::new(Instant::now(), LONGEST, true)) as Box<dyn Dialogue>);
+    let left = state::write(&SavedEcho { elapsed_ms: 599_000 });
+    let (mut switch, socket) = Switch::with(&left, Reading::Answered).await;
+    let mut pod = Pod::takes(socket, echo()).await;
+    assert_eq!(switch.left().await.as_deref(), Some("NORMAL_CLEARING"));
+    assert_eq!(pod.outcome().await, "max_duration");
+
+    let left = state::write(&SavedEcho { elapsed_ms: 300_000 });
+    let (mut switch, socket) = Switch::with(&left, Reading::Answered).await;
+    let mut pod = Pod::takes(socket, echo()).await;
+    until_true("its time is kept anew", || switch.variable(STATE_VARIABLE).is_some_and(|kept| kept != left)).await;
+    pod.calls.parts.handover.begin(Instant::now(), 1);
+    assert_eq!(switch.left().await, None);
+    assert_eq!(pod.outcome().await, "handed_over");
+    let kept: SavedEcho = state::read(&switch.variable(STATE_VARIABLE).unwrap()).unwrap();
+    assert!((300_000..600_000).contains(&kept.elapsed_ms), "{kept:?}");
+}
+
+#[tokio::test]
+async fn a_caller_whose_transfer_failed_is_no_takeover_and_the_model_knows_why() {
+    let channel = "variable_sip_h_X-Answered: true\nvariable_sip_h_X-Transfer-Failed: USER_BUSY\n";
+    let (switch, socket) = Switch::telling(channel, &state::write(&earlier()), Reading::Answered).await;
+    let pod = Pod::takes(socket, None).await;
+    taken_over(&switch).await;
+    assert_eq!((pod.takeovers(), pod.calls.parts.metrics.transfers_returned.get()), (0, 1));
+    let told = |state: &SavedState| state.history.iter().any(|said| said.content.contains("failed: the line is busy."));
+    until_true("the model is told", || switch.kept().is_some_and(|state| told(&state))).await;
+}
+
+#[tokio::test]
+async fn a_caller_who_was_talking_is_not_greeted_by_a_pod_that_can_not_read_of_what() {
+    let channel = "variable_sip_h_X-Answered: true\n";
+    let (switch, socket) = Switch::telling(channel, "what-is-this", Reading::Answered).await;
+    let pod = Pod::takes(socket, None).await;
+    until_true("the pod has begun", || !pod.counted(UNREAD).is_empty()).await;
+    pod.hears_the_caller().await;
+    until_true("the caller's words are kept", || {
+        switch.variable(STATE_VARIABLE).is_some_and(|text| {
+            state::read::<SavedState>(&text).is_ok_and(|state| {
+                let greeted = state.history.iter().any(|said| said.content == ConversationSettings::default().greeting);
+                assert!(!greeted);
+                state.has_callers_words()
+            })
+        })
     })
     .await;
 }

@@ -101,6 +101,8 @@ pub struct Conversation {
     /// Whether what is kept says that the caller is being listened to.
     kept_hearing: bool,
     unsaved: bool,
+    /// The caller was talking with another pod, of whose conversation nothing is known.
+    unknown_before: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +150,7 @@ impl Conversation {
             words_lost: false,
             kept_hearing: false,
             unsaved: false,
+            unknown_before: false,
         }
     }
 
@@ -332,6 +335,7 @@ impl Conversation {
         self.mark(Mark::Started { takeovers: self.takeovers });
         match self.resumed.take() {
             Some(saved) => self.take_over(now, saved),
+            None if self.unknown_before || !self.history.is_empty() => self.go_on_unknown(now),
             None => self.greet(),
         }
     }

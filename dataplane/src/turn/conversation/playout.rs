@@ -363,11 +363,12 @@ fn asks(text: &str) -> bool {
 
 fn guess_heard(clip: &Clip, stopped: Instant) -> f32 {
     let played = clip.started.map_or(Duration::ZERO, |started| stopped.saturating_duration_since(started));
-    guess_share(clip.text.chars().count(), played)
+    share_heard(clip.text.chars().count(), played, CHARS_PER_SECOND)
 }
 
-/// The share of a text of so many characters that was heard after it was played for so long; never all of it.
-pub(super) fn guess_share(chars: usize, played: Duration) -> f32 {
-    let length = chars as f32 / CHARS_PER_SECOND;
+/// The share of a text of so many characters that was heard after it was played for so long, by a voice of `pace` characters a second;
+/// never all of it.
+pub(super) fn share_heard(chars: usize, played: Duration, pace: f32) -> f32 {
+    let length = chars as f32 / pace;
     if length > 0.0 { (played.as_secs_f32() / length).min(0.99) } else { 0.0 }
 }

@@ -1,12 +1,15 @@
 //! Saving a conversation for another pod, and going on with one that another pod has saved.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 use super::{
     Conversation, Stage,
     caller::Said,
     event::{Action, TurnId},
-    playout::{Voice, guess_share},
+    playout::{CHARS_PER_SECOND, Voice, share_heard},
     reply::TRANSFER_FAILED,
     settings::ConversationSettings,
     timers::Timer,
@@ -18,6 +21,8 @@ use crate::turn::{
 
 /// How long a caller whose words were lost may go on by themselves before they are told.
 const LOST_WORDS_AFTER: Duration = Duration::from_millis(700);
+/// Paces that a voice can have, in characters a minute: from Chinese spoken slowly on.
+const PACES: RangeInclusive<u64> = 60..=6_000;
 /// Tells the model that it has only the end of what the caller said. Brackets are taken out of spoken words, so nobody can say it.
 const BEGINNING_LOST: &str = "[The beginning of these words was lost.]";
 
@@ -32,7 +37,7 @@ impl Conversation {
     ///   told that their last words were lost, unless they go on speaking: then the model is.
     pub fn resume(settings: ConversationSettings, mut saved: SavedState, played_since: Duration, now: Instant) -> Self {
         if let Some(reply) = &mut saved.reply {
-            go_on_within(reply, played_since);
+            go_on_within(reply, played_since, pace(saved.chars_per_minute));
         }
         let mut conversation = Self::new(settings, now);
         conversation.history = History::from_messages(saved.history.iter().cloned());
@@ -43,6 +48,28 @@ impl Conversation {
         conversation.silence_prompts = saved.silence_prompts;
         conversation.resumed = Some(saved);
         conversation
+    }
+
+    /// The caller was talking with another pod, and nobody here knows of what: there is no second greeting. Told before
+    /// [`super::Input::Answered`].
+    pub fn goes_on_unknown(&mut self) {
+        self.unknown_before = true;
+    }
+
+    /// The caller is back from a transfer that failed, for that reason. The model is told, so that the agent says so. Before
+    /// [`super::Input::Answered`].
+    pub fn came_back(&mut self, why: &str) {
+        self.history.retell(TRANSFER_FAILED, &format!("[The transfer has failed: {why}. The caller is still here.]"));
+    }
+
+    /// The first words to a caller who was talking with another pod about what nobody here knows.
+    pub(super) fn go_on_unknown(&mut self, now: Instant) {
+        if self.history.unanswered().is_some() {
+            let turn = self.next_turn();
+            return self.generate(now, turn, None);
+        }
+        let phrase = self.settings.takeover_phrase.as_ref().unwrap_or(&self.settings.lost_words_phrase);
+        self.playout.queue_phrase(Voice::Phrase, phrase, &self.settings.split);
     }
 
     /// The conversation as it is now: what [`Self::resume`] goes on from.
@@ -65,6 +92,7 @@ impl Conversation {
         }
         SavedState {
             kept_at_ms: 0,
+            chars_per_minute: 0,
             call_id: self.settings.call_id.clone(),
             caller: self.settings.caller.clone(),
             language: self.settings.language.clone(),
@@ -167,8 +195,13 @@ impl Conversation {
     }
 }
 
+/// Characters a second of a voice whose pace another pod has learnt, if it has learnt one that a voice can have.
+fn pace(chars_per_minute: u64) -> f32 {
+    if PACES.contains(&chars_per_minute) { chars_per_minute as f32 / 60.0 } else { CHARS_PER_SECOND }
+}
+
 /// Takes the part of a sentence for heard that was played before its pod was lost.
-fn go_on_within(reply: &mut SavedReply, played_since: Duration) {
+fn go_on_within(reply: &mut SavedReply, played_since: Duration, pace: f32) {
     let chars = usize::try_from(reply.playing_chars).unwrap_or(usize::MAX);
     if chars == 0 {
         return;
@@ -176,7 +209,7 @@ fn go_on_within(reply: &mut SavedReply, played_since: Duration) {
     let played = Duration::from_millis(reply.played_ms) + if reply.plays_on { played_since } else { Duration::ZERO };
     let end = reply.rest.char_indices().nth(chars).map_or(reply.rest.len(), |(at, _)| at);
     let sentence = &reply.rest[..end];
-    let heard = heard_part(sentence, guess_share(chars, played)).len();
+    let heard = heard_part(sentence, share_heard(chars, played, pace)).len();
     let heard = sentence.len() - sentence.trim_start().len() + heard;
     if heard > 0 && heard < sentence.trim_end().len() {
         let (before, after) = reply.rest.split_at(heard);

@@ -78,6 +78,9 @@ pub(in crate::call) struct Turns {
     _voice_ends: DropGuard,
 }
 
+/// There was something of the pod before this one, which can't be had or read here.
+struct Unread;
+
 impl Turns {
     /// A dialogue that has not begun, of the call of that identity, whose agent is heard through `feeder`. `awaits`: what
     /// the pod before this one left is still to come.
@@ -273,6 +276,9 @@ impl Turns {
             }
             Action::SaveState(mut state) => {
                 state.kept_at_ms = unix_ms();
+                if let Some(pace) = self.spoken.chars_per_minute(&self.pace) {
+                    state.chars_per_minute = pace;
+                }
                 return self.supersedes(&state).then(|| Wish::Keep(state::write(&*state)));
             }
             Action::HangUp { cause } => return Some(Wish::HangUp(cause)),
@@ -308,7 +314,14 @@ impl Turns {
     }
 
     /// Goes on from what the pod before this one has left.
-    fn resume(&mut self, now: Instant, left: Result<Option<String>, String>, silent: Duration, journal: &mut Journal) {
+    fn resume(
+        &mut self,
+        now: Instant,
+        left: Result<Option<String>, String>,
+        silent: Duration,
+        returned: Option<&'static str>,
+        journal: &mut Journal,
+    ) -> Result<(), Unread> {
         let failed = match left.map(|left| left.as_deref().map(state::read::<SavedState>)) {
             Ok(Some(Ok(saved))) => {
                 journal.took_over(&saved);
@@ -316,16 +329,24 @@ impl Turns {
                 self.conversation =
                     Conversation::resume(self.conversation.settings().clone(), saved, played_since, now);
                 self.before = Before::Known;
-                return self.metrics.takeovers.inc();
+                // No pod was lost where a transfer has failed.
+                if returned.is_none() {
+                    self.metrics.takeovers.inc();
+                }
+                return Ok(());
             }
             // The other pod was lost before there was anything to keep.
-            Ok(None) => return self.before = Before::Known,
+            Ok(None) => {
+                self.before = Before::Known;
+                return Ok(());
+            }
             Ok(Some(Err(error))) => (error.reason(), error.to_string()),
             Err(text) => ("not_given", format!("expected what the pod before has kept, came: {text}")),
         };
         self.before = Before::Unread;
         self.metrics.takeover_failed(failed.0);
         journal.error(now, "takeover", &failed.1);
+        Err(Unread)
     }
 
     /// Tells the media what the conversation wants of them just now.
@@ -346,7 +367,15 @@ impl Turns {
 impl Dialogue for Turns {
     fn handle(&mut self, now: Instant, happening: Happening, desk: &mut Desk) {
         match happening {
-            Happening::TakenOver { left, silent } => self.resume(now, left, silent, &mut desk.journal),
+            Happening::TakenOver { left, silent, talking, returned } => {
+                let resumed = self.resume(now, left, silent, returned, &mut desk.journal);
+                if resumed.is_err() && talking {
+                    self.conversation.goes_on_unknown();
+                }
+                if let Some(why) = returned {
+                    self.conversation.came_back(why);
+                }
+            }
             Happening::Answered => self.tell(Input::Answered),
             Happening::Media(event) => self.on_media(now, event, &mut desk.journal),
             Happening::Held(true) => self.tell(Input::Hold),

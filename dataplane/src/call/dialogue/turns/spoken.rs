@@ -93,6 +93,12 @@ impl Spoken {
         (heard, at.and_then(|at| self.broken.remove(at)).map(|(_, failure)| failure))
     }
 
+    /// How fast the voice speaks, where that is known.
+    pub(super) fn chars_per_minute(&self, voice: &VoicePace) -> Option<u64> {
+        let pace = self.pace.chars_per_second().or_else(|| voice.chars_per_second());
+        pace.map(|pace| (pace * 60.0).round() as u64)
+    }
+
     /// Its length in characters, which nobody asks for again.
     fn take(&mut self, clip: ClipId) -> usize {
         let at = self.clips.iter().position(|(known, _)| *known == clip);
@@ -143,6 +149,9 @@ mod tests {
         other.ended(ClipId(1), Duration::from_secs(9), &voice);
         let mut spoken = Spoken::default();
         spoken.speaking(ClipId(1), SENTENCE);
+        let a_minute = (SENTENCE.chars().count() as f32 / 9.0 * 60.0).round() as u64;
+        assert_eq!(spoken.chars_per_minute(&voice), Some(a_minute));
+        assert_eq!(spoken.chars_per_minute(&VoicePace::default()), None);
         let (heard, _) = spoken.cut(&cut(1, 3_000, 4_000, false), &voice);
         assert!((heard - 1.0 / 3.0).abs() < 0.01, "{heard}");
     }

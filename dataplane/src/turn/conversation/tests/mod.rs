@@ -18,6 +18,7 @@ use super::*;
 use crate::call::state;
 use crate::turn::{
     history::{Message, Role},
+    state::SavedState,
     tool::ToolCall,
 };
 

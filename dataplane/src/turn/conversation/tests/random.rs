@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::call::state::MAX_ENCODED;
-use crate::turn::{history::MAX_MESSAGES, state::SavedState};
+use crate::turn::history::MAX_MESSAGES;
 
 /// An input whose turn or clip is the newest one, less a few.
 fn any_input() -> impl Strategy<Value = Step> {

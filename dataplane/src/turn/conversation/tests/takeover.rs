@@ -70,6 +70,51 @@ fn a_caller_whose_transfer_failed_is_back_with_an_agent_who_knows_of_it() {
 }
 
 #[test]
+fn a_model_is_told_why_a_transfer_failed_once() {
+    let mut call = Call::listening();
+    let turn = call.ask("Sales, please");
+    call.reply(turn, "I am connecting you. ");
+    call.input(Input::ReplyTool { turn, call: ToolCall::Transfer { destination: "1001".into() } });
+    call.reply_ends(turn);
+    call.play_all();
+    let told = "[The transfer has failed: the line is busy. The caller is still here.]";
+    let asked = |call: &mut Call| {
+        call.input(Input::Answered);
+        let actions = call.take();
+        let [Action::Generate { text, .. }] = &actions[..] else { panic!("{actions:?}") };
+        text.clone()
+    };
+    // The conversation is known, or it is not.
+    let now = Instant::now();
+    let saved = state::read(&call.saved.expect("saved")).expect("readable");
+    let mut known = Call::of(Conversation::resume(ConversationSettings::default(), saved, Duration::ZERO, now), now);
+    let mut unknown = Call::of(Conversation::new(ConversationSettings::default(), now), now);
+    unknown.conversation.goes_on_unknown();
+    for next in [&mut known, &mut unknown] {
+        next.conversation.came_back("the line is busy");
+        assert_eq!(asked(next), told);
+    }
+    assert_eq!(known.history().last(), Some(&user(told)));
+}
+
+#[test]
+fn a_caller_who_was_talking_is_not_greeted_again_where_nobody_knows_of_what() {
+    let lost = ConversationSettings::default().lost_words_phrase;
+    for (takeover_phrase, said) in [(None, lost.as_str()), (Some("Sorry, please go on."), "Sorry, please go on.")] {
+        let settings =
+            ConversationSettings { takeover_phrase: takeover_phrase.map(str::to_owned), ..Default::default() };
+        let now = Instant::now();
+        let mut call = Call::of(Conversation::new(settings, now), now);
+        call.conversation.goes_on_unknown();
+        call.input(Input::Answered);
+        call.play_all();
+        let agent_said: String = call.history().into_iter().map(|(_, text)| text).collect();
+        assert_eq!(agent_said, said);
+        assert_eq!(call.phase(), Phase::Listening);
+    }
+}
+
+#[test]
 fn a_call_on_its_way_to_an_end_ends() {
     let mut call = Call::listening();
     let turn = call.ask("Bye");
@@ -187,6 +232,12 @@ fn a_sentence_goes_on_where_the_caller_last_heard_the_agent() {
     assert_eq!(spoken(&next.take()), ["nine to five on weekdays.", "On Saturdays until noon."]);
     next.play_all();
     assert_eq!(next.history()[2], agent("We are open from nine to five on weekdays. On Saturdays until noon."));
+
+    // A voice that is known to be twice as fast has come further.
+    let mut saved: SavedState = state::read(call.saved.as_ref().expect("saved")).expect("readable");
+    saved.chars_per_minute = 28 * 60;
+    let mut next = resumed_after(Some(state::write(&saved)), 1_500 * MS);
+    assert_eq!(spoken(&next.take())[0], "weekdays.");
 
     // Kept later, when the second sentence had begun.
     call.end_playing();
