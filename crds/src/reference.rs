@@ -130,13 +130,12 @@ fn type_of(field: &Value) -> String {
         "string" if field["format"] == "date-time" => "time".to_owned(),
         "string" => format!("string ({} characters)", range("minLength", "maxLength")),
         "integer" => {
-            let multiple = number("multipleOf").map(|unit| format!(", a multiple of {unit}")).unwrap_or_default();
             let most = number("maximum").unwrap_or(f64::MAX);
             // The bound of what a number of that size can hold says nothing to a reader.
             if most >= f64::from(i32::MAX) {
                 return "integer".to_owned();
             }
-            format!("integer, {} to {most}{multiple}", number("minimum").unwrap_or_default())
+            format!("integer, {} to {most}", number("minimum").unwrap_or_default())
         }
         "array" => {
             let bounds = range("minItems", "maxItems");

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{assert_kept, cases::trunk, refusals, stored};
+use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
 use sofia_crds::{
     VoiceTrunk, VoiceTrunkSpec,
@@ -60,7 +61,7 @@ fn the_api_server_and_the_types_fill_in_the_same_defaults() {
         json!({}),
         json!({ "freeSwitch": {}, "backends": { "mock": {} } }),
         json!({ "freeSwitch": { "network": { "type": "HostNetwork" }, "gateways": [{ "name": "a", "proxy": "b" }] } }),
-        json!({ "externalFreeSwitch": { "peers": ["10.0.0.0/8"] }, "scaling": { "maxReplicas": 50 } }),
+        json!({ "externalFreeSwitch": { "allowedPeers": ["10.0.0.0/8"] }, "scaling": { "maxReplicas": 50 } }),
         json!({ "records": { "url": "http://records/calls" }, "conversation": { "silence": { "mode": "Ignore" } } }),
         parse(OPEN_AI).0["spec"].clone(),
     ] {
@@ -89,6 +90,26 @@ fn an_empty_spec_runs_freeswitch_and_a_mock_backend() {
 }
 
 #[test]
+fn a_spec_that_was_kept_with_the_names_of_before_is_still_read() {
+    let before = json!({
+        "externalFreeSwitch": { "peers": ["192.0.2.0/24"] },
+        "backends": { "openAi": parse(OPEN_AI).0["spec"]["backends"]["openAI"] },
+    });
+    let spec: VoiceTrunkSpec = serde_json::from_value(before).expect("a spec");
+    let Switch::External(external) = spec.switch() else { panic!("expected a FreeSWITCH that runs elsewhere") };
+    assert_eq!(external.allowed_peers, ["192.0.2.0/24"]);
+    assert!(matches!(spec.backends().kind(), Some(BackendKind::OpenAi(_))));
+    let written = serde_json::to_value(&spec).expect("a spec is JSON");
+    assert!(written["externalFreeSwitch"]["allowedPeers"].is_array() && written["backends"]["openAI"].is_object());
+}
+
+#[test]
+fn kubectl_get_all_shows_trunks() {
+    let names = VoiceTrunk::crd().spec.names;
+    assert_eq!(names.categories, Some(vec!["sofia-phone".to_owned(), "all".to_owned()]));
+}
+
+#[test]
 fn freeswitch_begins_as_many_sessions_as_the_loss_of_half_the_pods_takes() {
     let rate = |spec: serde_json::Value| {
         let spec: VoiceTrunkSpec = serde_json::from_value(spec).expect("a spec");
@@ -108,7 +129,7 @@ fn freeswitch_begins_as_many_sessions_as_the_loss_of_half_the_pods_takes() {
 fn what_is_out_of_bounds_is_refused() {
     for (spec, path) in [
         (json!({ "sessions": { "maxPerPod": 0 } }), ".spec.sessions.maxPerPod"),
-        (json!({ "sessions": { "maxDurationSeconds": 90 } }), ".spec.sessions.maxDurationSeconds"),
+        (json!({ "sessions": { "maxDurationSeconds": 59 } }), ".spec.sessions.maxDurationSeconds"),
         (json!({ "scaling": { "mode": "Automatic" } }), ".spec.scaling.mode"),
         (json!({ "dataPlane": { "codecs": ["OPUS"] } }), ".spec.dataPlane.codecs[0]"),
         (json!({ "dataPlane": { "codecs": [] } }), ".spec.dataPlane.codecs"),

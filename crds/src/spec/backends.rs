@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::open_ai::OpenAiBackend;
 
-/// Speech backend that callers talk to. Exactly one of mock and openAi must be set. Neither has a default, so that going
+/// Speech backend that callers talk to. Exactly one of mock and openAI must be set. Neither has a default, so that going
 /// from one to the other is a matter of writing the other.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.mock) != has(self.openAi)")
-        .message("set exactly one kind of backend: mock ({} will do) or openAi")
+    validation = Rule::new("has(self.mock) != has(self.openAI)")
+        .message("set exactly one kind of backend: mock ({} will do) or openAI")
 )]
 pub struct Backends {
     /// Built-in backend that answers with recorded speech, for trials and tests of load.
@@ -20,7 +20,8 @@ pub struct Backends {
     pub mock: Option<MockBackend>,
 
     /// Any server with the OpenAI-compatible routes: vLLM, Ollama, llama.cpp, whisper servers, Kokoro, or a hosted one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // The alias: as the first specs that stand on Deployments have it.
+    #[serde(rename = "openAI", alias = "openAi", default, skip_serializing_if = "Option::is_none")]
     pub open_ai: Option<OpenAiBackend>,
 
     /// How failed requests are repeated.

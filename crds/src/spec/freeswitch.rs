@@ -238,7 +238,9 @@ pub struct ExternalFreeSwitch {
     #[x_kube(validation = Rule::new("self.all(peer, isCIDR(peer))").message(
         "write each peer as an address range in CIDR notation, such as 203.0.113.0/24, or 203.0.113.7/32 for one address"
     ))]
-    pub peers: Vec<String>,
+    // The alias: as the first specs that stand on Deployments have it.
+    #[serde(alias = "peers")]
+    pub allowed_peers: Vec<String>,
 
     /// Address at which that FreeSWITCH takes calls, as an IP address or a DNS name; only shown in the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]

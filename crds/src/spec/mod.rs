@@ -60,6 +60,7 @@ const NUMBER_PATTERN: &str = concat!(
     plural = "voicetrunks",
     shortname = "vt",
     category = "sofia-phone",
+    category = "all",
     namespaced,
     doc = "A telephone line answered by voice agents: FreeSWITCH, a fleet of data-plane pods, and the speech backend that \
            callers talk to.",

@@ -19,8 +19,8 @@ pub struct Sessions {
     #[schemars(range(min = 1, max = 10000))]
     pub max_per_caller: Option<u32>,
 
-    /// Longest call, in seconds; a multiple of 60.
-    #[schemars(range(min = 60, max = 86400), extend("multipleOf" = 60))]
+    /// Longest call, in seconds.
+    #[schemars(range(min = 60, max = 86400))]
     pub max_duration_seconds: u32,
 
     /// New calls that a pod takes a second. Left out: no limit.

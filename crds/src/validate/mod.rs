@@ -90,7 +90,7 @@ fn check_gateway(problems: &mut Problems, path: &Path, gateway: &Gateway) {
 }
 
 fn external_free_switch(problems: &mut Problems, path: &Path, external: &ExternalFreeSwitch) {
-    for (path, peer) in path.field("peers").items(&external.peers) {
+    for (path, peer) in path.field("allowedPeers").items(&external.allowed_peers) {
         problems.check(&path, check::cidr(peer));
     }
     keys(problems, &path.field("eslService").field("annotations"), &external.esl_service.annotations);
@@ -105,10 +105,10 @@ fn data_plane(problems: &mut Problems, path: &Path, data_plane: &DataPlane) {
 
 fn backends(problems: &mut Problems, path: &Path, backends: &Backends) {
     if backends.kind().is_none() {
-        problems.add(path, "expected exactly one kind of backend: mock or openAi".to_owned());
+        problems.add(path, "expected exactly one kind of backend: mock or openAI".to_owned());
     }
     let Some(open_ai) = &backends.open_ai else { return };
-    let path = path.field("openAi");
+    let path = path.field("openAI");
     let Transcription { url, model, parameters, .. } = &open_ai.transcription;
     stage(problems, &path.field("transcription"), url, model, parameters);
     let Generation { url, model, parameters, .. } = &open_ai.generation;

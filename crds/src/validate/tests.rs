@@ -26,7 +26,7 @@ fn all_problems_are_named_at_once_with_their_paths() {
         },
         "dataPlane": { "nodeSelector": { "exa mple/zone": "a" } },
         "backends": {
-            "openAi": {
+            "openAI": {
                 "transcription": { "url": "ftp://whisper" },
                 "generation": { "url": "http://user:secret@llm/v1", "parameters": { "stop": "x".repeat(4000) } },
                 "speech": { "url": "http://kokoro:8880/v1", "voice": "a\nb" },
@@ -48,10 +48,10 @@ fn all_problems_are_named_at_once_with_their_paths() {
         "spec.freeSwitch.tolerations[0]",
         "spec.freeSwitch.tolerations[1].value",
         "spec.dataPlane.nodeSelector[exa mple/zone]",
-        "spec.backends.openAi.transcription.url",
-        "spec.backends.openAi.generation.url",
-        "spec.backends.openAi.generation.parameters",
-        "spec.backends.openAi.speech.voice",
+        "spec.backends.openAI.transcription.url",
+        "spec.backends.openAI.generation.url",
+        "spec.backends.openAI.generation.parameters",
+        "spec.backends.openAI.speech.voice",
         "spec.conversation.greeting",
         "spec.conversation.goodbye",
         "spec.records.url",
@@ -67,8 +67,8 @@ fn backends_of_no_kind_or_of_both_are_a_problem() {
         "speech": { "url": "http://a/v1" },
     });
     assert_eq!(paths(json!({ "backends": {} })), ["spec.backends"]);
-    assert_eq!(paths(json!({ "backends": { "mock": {}, "openAi": open_ai } })), ["spec.backends"]);
-    assert!(paths(json!({ "backends": { "openAi": open_ai } })).is_empty());
+    assert_eq!(paths(json!({ "backends": { "mock": {}, "openAI": open_ai } })), ["spec.backends"]);
+    assert!(paths(json!({ "backends": { "openAI": open_ai } })).is_empty());
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn gateway(mut more: Value) -> Value {
 }
 
 fn open_ai(transcription: &str, generation: &str, speech: &str) -> Value {
-    json!({ "backends": { "openAi": {
+    json!({ "backends": { "openAI": {
         "transcription": { "url": transcription },
         "generation": { "url": generation },
         "speech": { "url": speech },
@@ -64,8 +64,8 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn trunk_cases() -> Vec<Case> {
-    let external = json!({ "externalFreeSwitch": { "peers": ["192.0.2.10/32"] } });
-    let both = json!({ "freeSwitch": {}, "externalFreeSwitch": { "peers": ["192.0.2.10/32"] } });
+    let external = json!({ "externalFreeSwitch": { "allowedPeers": ["192.0.2.10/32"] } });
+    let both = json!({ "freeSwitch": {}, "externalFreeSwitch": { "allowedPeers": ["192.0.2.10/32"] } });
     vec![
         Case {
             path: "",
@@ -84,7 +84,7 @@ fn trunk_cases() -> Vec<Case> {
             "spec",
             "leave out numbers with externalFreeSwitch",
             vec![external.clone(), json!({ "numbers": ["100"] })],
-            vec![json!({ "numbers": ["100"], "externalFreeSwitch": { "peers": ["192.0.2.10/32"] } })],
+            vec![json!({ "numbers": ["100"], "externalFreeSwitch": { "allowedPeers": ["192.0.2.10/32"] } })],
         ),
         on_update(
             "spec",
@@ -146,10 +146,10 @@ fn trunk_cases() -> Vec<Case> {
             vec![json!({ "records": { "url": "https://[records/calls" } })],
         ),
         on_create(
-            "spec.externalFreeSwitch.peers",
+            "spec.externalFreeSwitch.allowedPeers",
             "write each peer as an address range",
-            vec![json!({ "externalFreeSwitch": { "peers": ["192.0.2.0/24", "2001:db8::/32"] } })],
-            vec![json!({ "externalFreeSwitch": { "peers": ["192.0.2.0/24", "192.0.2.0/33"] } })],
+            vec![json!({ "externalFreeSwitch": { "allowedPeers": ["192.0.2.0/24", "2001:db8::/32"] } })],
+            vec![json!({ "externalFreeSwitch": { "allowedPeers": ["192.0.2.0/24", "192.0.2.0/33"] } })],
         ),
     ]
 }
@@ -178,10 +178,10 @@ fn text_cases() -> Vec<Case> {
         let (stage, field) = path.split_once('.').expect("a stage and a field");
         let with = |name: String| {
             let mut spec = open_ai("http://a:1/v1", "http://a:1/v1", "http://a:1/v1");
-            spec["backends"]["openAi"][stage][field] = name.into();
+            spec["backends"]["openAI"][stage][field] = name.into();
             spec
         };
-        let path: &'static str = Box::leak(format!("spec.backends.openAi.{path}").into_boxed_str());
+        let path: &'static str = Box::leak(format!("spec.backends.openAI.{path}").into_boxed_str());
         cases.push(on_create(
             path,
             "shorten this to at most 200 bytes",
@@ -201,8 +201,7 @@ fn transfer_cases() -> Vec<Case> {
         spec["transfers"] = transfers;
         spec
     };
-    let external =
-        |transfers: Value| json!({ "externalFreeSwitch": { "peers": ["192.0.2.10/32"] }, "transfers": transfers });
+    let external = |transfers: Value| json!({ "externalFreeSwitch": { "allowedPeers": ["192.0.2.10/32"] }, "transfers": transfers });
     let to = |destination: Value| enabled(json!({ "destinations": [destination] }));
     vec![
         on_create(
@@ -404,19 +403,19 @@ fn backend_cases() -> Vec<Case> {
             vec![both, json!({ "backends": {} })],
         ),
         on_create(
-            "spec.backends.openAi.transcription.url",
+            "spec.backends.openAI.transcription.url",
             "write url as http(s)://host[:port]/path, such as http://whisper",
             vec![open_ai(GOOD, GOOD, GOOD)],
             vec![open_ai(BAD, GOOD, GOOD)],
         ),
         on_create(
-            "spec.backends.openAi.generation.url",
+            "spec.backends.openAI.generation.url",
             "write url as http(s)://host[:port]/path, such as http://ollama",
             vec![open_ai(GOOD, GOOD, GOOD)],
             vec![open_ai(GOOD, BAD, GOOD)],
         ),
         on_create(
-            "spec.backends.openAi.speech.url",
+            "spec.backends.openAI.speech.url",
             "write url as http(s)://host[:port]/path, such as http://kokoro",
             vec![open_ai(GOOD, GOOD, GOOD)],
             vec![open_ai(GOOD, GOOD, BAD)],

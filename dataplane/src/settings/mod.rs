@@ -247,7 +247,7 @@ impl Settings {
             ),
             jitter_max: r.milliseconds("SOFIA_PHONE_JITTER_MAX_MS"),
             limits: read_limits(r),
-            session_timeout: Duration::from_secs(60 * r.integer("SOFIA_PHONE_SESSION_TIMEOUT")),
+            session_timeout: read_session_timeout(r),
             drain_deadline: r.seconds("SOFIA_PHONE_DRAIN_DEADLINE_SECONDS"),
             switch_sessions_per_second: r.count("SOFIA_PHONE_SWITCH_SESSIONS_PER_SECOND"),
             log_filter: read_log_filter(r, debug),
@@ -425,6 +425,14 @@ fn read_endpoint(r: &mut Reader, stage: &str) -> Endpoint {
         extra: r.json_object(&format!("{PREFIX}{stage}_EXTRA")),
         timeout: r.seconds(&format!("{PREFIX}{stage}_TIMEOUT_SECONDS")),
     }
+}
+
+/// In seconds, or in minutes where only those are set.
+fn read_session_timeout(r: &mut Reader) -> Duration {
+    let seconds = r.seconds("SOFIA_PHONE_SESSION_TIMEOUT_SECONDS");
+    let minutes = Duration::from_mins(r.integer("SOFIA_PHONE_SESSION_TIMEOUT"));
+    let in_minutes = r.is_set("SOFIA_PHONE_SESSION_TIMEOUT") && !r.is_set("SOFIA_PHONE_SESSION_TIMEOUT_SECONDS");
+    if in_minutes { minutes } else { seconds }
 }
 
 fn read_limits(r: &mut Reader) -> CallLimits {

@@ -181,7 +181,13 @@ pub const VARIABLES: &[Variable] = &[
         "Most that calls may take of the pod's cores, and of a media worker's time: no new call is taken that would need more. 0: nothing is \
          foretold.",
     ),
-    variable("SOFIA_PHONE_SESSION_TIMEOUT", "30", integer(1, 1440), "Longest call, in minutes."),
+    variable("SOFIA_PHONE_SESSION_TIMEOUT_SECONDS", "1800", integer(1, 86_400), "Longest call, in seconds."),
+    variable(
+        "SOFIA_PHONE_SESSION_TIMEOUT",
+        "30",
+        integer(1, 1440),
+        "The same in minutes, the older form: counts only where SOFIA_PHONE_SESSION_TIMEOUT_SECONDS is not set.",
+    ),
     variable(
         "SOFIA_PHONE_DRAIN_DEADLINE_SECONDS",
         "600",

@@ -78,6 +78,15 @@ fn the_prompt_can_be_none_and_transfers_can_be_narrowed() {
 }
 
 #[test]
+fn the_longest_call_is_given_in_seconds_or_in_minutes_as_before() {
+    let longest = |vars: &[(&str, &str)]| read(vars).expect("these are valid").session_timeout.as_secs();
+    assert_eq!(longest(&[]), 1800);
+    assert_eq!(longest(&[("SESSION_TIMEOUT_SECONDS", "90")]), 90);
+    assert_eq!(longest(&[("SESSION_TIMEOUT", "2")]), 120);
+    assert_eq!(longest(&[("SESSION_TIMEOUT", "2"), ("SESSION_TIMEOUT_SECONDS", "90")]), 90);
+}
+
+#[test]
 fn every_variable_that_is_read_is_in_the_table_and_the_other_way_round() {
     let mut reader = Reader::new([]);
     Settings::read(&mut reader);

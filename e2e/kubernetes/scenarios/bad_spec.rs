@@ -49,7 +49,7 @@ async fn conditions_say_what_is_wrong_and_it_heals_when_mended() {
 async fn callers_of_a_backend_that_is_down_hear_an_apology() {
     let namespace = Namespace::create("backend-down").await;
     let down = json!({"url": "http://127.0.0.1:9/v1"});
-    let backends = json!({"openAi": {"transcription": down, "generation": down, "speech": down}});
+    let backends = json!({"openAI": {"transcription": down, "generation": down, "speech": down}});
     let trunk = namespace.trunk("main", small(json!({"backends": backends}))).await;
     trunk.ready(1).await;
     let callers = trunk.callers().await;

@@ -54,7 +54,7 @@ fn manifest(place: &Place) -> Value {
                     "registration": "Enabled",
                 }],
             },
-            "backends": { "openAi": {
+            "backends": { "openAI": {
                 "transcription": { "url": "https://models.example.com/v1", "model": "whisper-1", "apiKeySecretRef": key },
                 "generation": { "url": "https://models.example.com/v1", "model": "gpt-4o-mini", "apiKeySecretRef": key },
                 "speech": { "url": "https://models.example.com/v1", "model": "tts-1", "voice": "alloy", "apiKeySecretRef": key },

@@ -96,9 +96,9 @@ fn wanted(spec: &VoiceTrunkSpec) -> Vec<Wanted<'_>> {
     }
     let mut mounted = Vec::new();
     if let Some(BackendKind::OpenAi(backend)) = spec.backends().kind() {
-        mounted.push(("backends.openAi.transcription.apiKeySecretRef", &backend.transcription.api_key_secret_ref));
-        mounted.push(("backends.openAi.generation.apiKeySecretRef", &backend.generation.api_key_secret_ref));
-        mounted.push(("backends.openAi.speech.apiKeySecretRef", &backend.speech.api_key_secret_ref));
+        mounted.push(("backends.openAI.transcription.apiKeySecretRef", &backend.transcription.api_key_secret_ref));
+        mounted.push(("backends.openAI.generation.apiKeySecretRef", &backend.generation.api_key_secret_ref));
+        mounted.push(("backends.openAI.speech.apiKeySecretRef", &backend.speech.api_key_secret_ref));
     }
     if let Some(records) = &spec.records {
         mounted.push(("records.tokenSecretRef", &records.token_secret_ref));
@@ -353,7 +353,7 @@ mod tests {
     #[test]
     fn an_external_freeswitch_presents_the_users_own_token() {
         let trunk = trunk(json!({ "externalFreeSwitch": {
-            "peers": ["192.0.2.0/24"], "eslTokenSecretRef": { "name": "switch", "key": "token" },
+            "allowedPeers": ["192.0.2.0/24"], "eslTokenSecretRef": { "name": "switch", "key": "token" },
         } }));
         let secrets = [("switch".to_owned(), Some(secret(&[("token", "theirs")])))].into();
         let referenced = dereference(&trunk, &secrets, None, &mut random()).unwrap();

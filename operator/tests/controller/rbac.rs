@@ -87,7 +87,7 @@ async fn everything() -> BTreeSet<Permission> {
                 "passwordSecretRef": { "name": "carrier", "key": "password" } }] } })
     };
     world.apply("main", spec(3));
-    world.apply("external", json!({ "externalFreeSwitch": { "peers": ["192.0.2.0/24"] } }));
+    world.apply("external", json!({ "externalFreeSwitch": { "allowedPeers": ["192.0.2.0/24"] } }));
     world.apply("broken", json!({ "sessions": { "maxPerPod": "many" } }));
     world.until_ready("main").await;
     world.until("the external one is carried out", |world| world.is("external", "Ready", "True")).await;

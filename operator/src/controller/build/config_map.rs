@@ -53,7 +53,7 @@ fn readme(context: &Context<'_>, esl_host: &str, token_secret: &str, token_key: 
 3. The audio goes to and from the pods' own addresses, UDP ports {first} to {last}. They must be routed both ways,
    without a NAT between.
 
-4. The addresses that FreeSWITCH connects from belong into spec.externalFreeSwitch.peers of the VoiceTrunk.
+4. The addresses that FreeSWITCH connects from belong into spec.externalFreeSwitch.allowedPeers of the VoiceTrunk.
 "
     )
 }

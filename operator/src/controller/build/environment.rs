@@ -90,6 +90,8 @@ impl Environment {
         self.set_some("MAX_LATENESS_MS", sessions.max_lateness_milliseconds);
         self.set_some("MAX_MISSED_PERCENT", sessions.max_missed_percent);
         self.set_some("MAX_LOAD_PERCENT", sessions.max_load_percent);
+        self.set("SESSION_TIMEOUT_SECONDS", sessions.max_duration_seconds);
+        // In minutes, as a data plane of an earlier release reads it, which the spec may name. Later ones go by the seconds.
         self.set("SESSION_TIMEOUT", sessions.max_duration_seconds.div_ceil(60));
         self.set("DRAIN_DEADLINE_SECONDS", context.spec.drain.deadline_seconds);
         if let Switch::Managed(free_switch) = context.spec.switch() {

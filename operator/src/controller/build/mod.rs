@@ -118,7 +118,7 @@ pub enum BuildError {
         field: &'static str,
     },
     /// Neither kind of backend, or both.
-    #[error("spec.backends has no kind or both; set exactly one of mock and openAi")]
+    #[error("spec.backends has no kind or both; set exactly one of mock and openAI")]
     Backends,
     /// A value that FreeSWITCH's configuration can't hold.
     #[error(transparent)]

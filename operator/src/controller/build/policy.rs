@@ -48,7 +48,7 @@ pub(super) fn data_plane(context: &Context<'_>) -> NetworkPolicy {
     let last_audio_port = names::RTP_START_PORT + 2 * names::RTP_WORKERS_MAX - 1;
     let calls = vec![port("TCP", names::ESL_PORT), ports("UDP", names::RTP_START_PORT, last_audio_port)];
     let switches = match context.spec.switch() {
-        Switch::External(external) => external.peers.iter().map(|peer| block(peer)).collect(),
+        Switch::External(external) => external.allowed_peers.iter().map(|peer| block(peer)).collect(),
         // From a node's address, which may be any: the token on each call and the pods' check of each packet's source stand guard.
         Switch::Managed(managed) if managed.network.r#type == NetworkType::HostNetwork => Vec::new(),
         Switch::Managed(_) => vec![pods_of(context, Component::FreeSwitch)],

@@ -265,7 +265,7 @@ fn without_free_switch_nobody_is_answered() {
 
 #[test]
 fn a_free_switch_that_runs_elsewhere_is_trusted() {
-    let mut situation = Situation::well(json!({ "externalFreeSwitch": { "peers": ["203.0.113.0/24"] } }));
+    let mut situation = Situation::well(json!({ "externalFreeSwitch": { "allowedPeers": ["203.0.113.0/24"] } }));
     situation.free_switch = None;
     situation.check("Ready", "True", "TakesCalls");
     situation.check("Progressing", "False", "AsWanted");
@@ -547,7 +547,7 @@ fn the_entry_point_of_a_load_balancer_is_its_address_or_name() {
 
 #[test]
 fn the_entry_point_of_a_free_switch_elsewhere_is_what_the_spec_says() {
-    let external = json!({ "peers": ["203.0.113.0/24"], "entryPointAddress": "sip.example" });
+    let external = json!({ "allowedPeers": ["203.0.113.0/24"], "entryPointAddress": "sip.example" });
     let entry = Situation::well(json!({ "externalFreeSwitch": external })).status().entry_point.expect("set");
     assert_eq!((entry.address.as_str(), entry.port), ("sip.example", None));
 }

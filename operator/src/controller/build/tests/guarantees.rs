@@ -62,7 +62,7 @@ fn names_of_the_longest_trunk_fit() {
     let longest = "a".repeat(40);
     for spec in [
         json!({ "scaling": { "mode": "HorizontalPodAutoscaler" } }),
-        json!({ "externalFreeSwitch": { "peers": ["192.0.2.1/32"] } }),
+        json!({ "externalFreeSwitch": { "allowedPeers": ["192.0.2.1/32"] } }),
     ] {
         for manifest in Fixture::named(&longest, spec).manifests() {
             assert!(manifest.name.len() <= 63 && manifest.name.starts_with(&longest), "{}", manifest.name);

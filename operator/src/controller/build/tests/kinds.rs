@@ -191,7 +191,7 @@ fn a_token_of_the_users_is_mounted_and_not_copied() {
     };
     let users = Fixture::example("external-freeswitch.yaml");
     assert_eq!((esl_secrets(&users), mounted(&users)), (0, json!("switch")));
-    let own = Fixture::of(json!({ "externalFreeSwitch": { "peers": ["192.0.2.10/32"] } }));
+    let own = Fixture::of(json!({ "externalFreeSwitch": { "allowedPeers": ["192.0.2.10/32"] } }));
     assert_eq!((esl_secrets(&own), mounted(&own)), (1, json!("main-esl")));
 }
 

@@ -74,7 +74,7 @@ fn the_model_is_offered_the_transfers_that_the_dialplan_has_rules_for() {
     assert_eq!(trunk(carrier.clone(), named, "None"), "none");
     assert_eq!(trunk(carrier, to(json!({ "number": "sales|support" })), "Auto"), "names");
     let external = |transfers: Value| {
-        destinations(json!({ "externalFreeSwitch": { "peers": ["192.0.2.1/32"] }, "transfers": transfers }))
+        destinations(json!({ "externalFreeSwitch": { "allowedPeers": ["192.0.2.1/32"] }, "transfers": transfers }))
     };
     assert_eq!(
         (external(json!({})), external(json!({ "mode": "Enabled" }))),
@@ -96,7 +96,7 @@ fn the_recogniser_is_told_what_the_trunk_says_of_language_form_and_doubt() {
         let speech = json!({ "url": "http://kokoro:8880/v1" });
         let generation = json!({ "url": "http://ollama:11434/v1" });
         let open_ai = json!({ "transcription": transcription, "generation": generation, "speech": speech });
-        Fixture::of(json!({ "backends": { "openAi": open_ai } })).settings()
+        Fixture::of(json!({ "backends": { "openAI": open_ai } })).settings()
     };
     let plain = server(json!({}));
     assert_eq!(plain.get("SOFIA_PHONE_TRANSCRIPTION_LANGUAGE"), None);
