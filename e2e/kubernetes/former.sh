@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the operator and the data plane of a former commit, for the upgrade from it: `former.sh REF FOLDER` puts sofia-operator, sofia-dataplane and the
 # chart as it was into FOLDER. Exits with 3, and says why, where the commit is not in this clone. Takes minutes. It compiles into this checkout's target folder, where
-# most of the dependencies are already: whoever wants this checkout's programs too builds them afterwards.
+# most of the dependencies are already. Cargo takes the two trees' own crates for the same ones and compiles them anew for each, so this checkout's
+# programs are built afterwards.
 set -euo pipefail
 ref=${1:?expected a commit, a tag or a branch} folder=${2:?expected a folder}
 cd "$(dirname "$0")/../.."
@@ -13,7 +14,6 @@ if ! commit=$(git rev-parse --quiet --verify "$ref^{commit}" 2> /dev/null); then
   exit 3
 fi
 target=$("$CARGO" metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-# The same place each time: what is compiled there is known again.
 tree=$target/former
 # shellcheck disable=SC2329 # The trap calls it.
 finish() {
