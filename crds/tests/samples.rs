@@ -9,6 +9,7 @@ use serde_json::Value;
 use sofia_crds::{
     VoiceTrunk,
     spec::{TransferDestination, TransferMode},
+    status::ConditionType,
     validate::validate,
 };
 
@@ -73,5 +74,27 @@ fn no_sample_has_the_model_promise_what_its_trunk_can_not_do() {
             .collect();
         let leads = |number: &&str| spec.transfers.destinations.iter().any(|known| known.number == *number);
         assert!(numbers.iter().all(leads), "{name}: nothing leads to one of {numbers:?}");
+    }
+}
+
+#[test]
+fn the_health_checks_for_argo_cd_and_flux_gate_on_a_condition_of_ours() {
+    let read = |name: &str| -> Value {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/gitops").join(name);
+        let text = fs::read_to_string(&path).expect("a readable health check");
+        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    let argo = read("argocd-health.yaml");
+    let script = argo["data"]["resource.customizations.health.sofia-phone.io_VoiceTrunk"].as_str().expect("a script");
+    let flux = read("flux-health.yaml");
+    let check = &flux["spec"]["healthCheckExprs"][0];
+    assert_eq!((&check["apiVersion"], &check["kind"]), (&"sofia-phone.io/v1alpha1".into(), &"VoiceTrunk".into()));
+    for kind in [ConditionType::Available, ConditionType::Degraded] {
+        assert!(script.contains(kind.as_str()), "{}", kind.as_str());
+    }
+    assert!(check["current"].as_str().expect("an expression").contains("'Available'"));
+    assert!(check["failed"].as_str().expect("an expression").contains("'Degraded'"));
+    for text in [script, check["current"].as_str().expect("an expression")] {
+        assert!(!text.contains("'Ready'") && !text.contains("conditions.Ready"), "Ready is false when all pods are full");
     }
 }
