@@ -1,6 +1,6 @@
 //! What a `VoiceTrunk` has become. Totals only: what concerns single calls and pods is in the metrics.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,8 @@ pub struct VoiceTrunkStatus {
     pub observed_generation: Option<i64>,
 
     /// Ready (callers can be answered), Available (enough pods are ready), Progressing (something is being changed),
-    /// Draining (pods end while their calls run on) and Degraded (something is wrong and the message says what).
+    /// Draining (pods end while their calls run on), Degraded (something is wrong and the message says what) and
+    /// BuiltInBackend (callers are answered by the built-in backend, which understands nobody).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -27,6 +28,10 @@ pub struct VoiceTrunkStatus {
     /// Data-plane pods.
     #[schemars(range(min = 0, max = 10000))]
     pub replicas: u32,
+
+    /// Data-plane pods that shall take calls: those that are going are not among them.
+    #[schemars(range(min = 0, max = 10000))]
+    pub desired_replicas: u32,
 
     /// Data-plane pods that take calls now.
     #[schemars(range(min = 0, max = 10000))]
@@ -41,9 +46,81 @@ pub struct VoiceTrunkStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<SessionTotals>,
 
-    /// Where carriers send calls. Absent until it is known.
+    /// Pods of FreeSWITCH. Absent for one that runs elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_switch: Option<FreeSwitchPods>,
+
+    /// Data-plane pods that end while their calls run on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drains: Option<Drains>,
+
+    /// Images that the pods run; several of one part while pods are replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<Images>,
+
+    /// Where carriers send calls: the first of entryPoints. Absent until it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry_point: Option<EntryPoint>,
+
+    /// Everywhere that carriers can send calls, in an order that stays: each node with a FreeSWITCH with HostNetwork, each address of
+    /// a load balancer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub entry_points: Vec<EntryPoint>,
+}
+
+/// Most of [`VoiceTrunkStatus::entry_points`].
+pub const ENTRY_POINTS_MAX: usize = 64;
+
+/// Pods of FreeSWITCH.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "FreeSwitchPods::default")]
+pub struct FreeSwitchPods {
+    /// Pods of FreeSWITCH, those that end not counted.
+    #[schemars(range(min = 0, max = 10000))]
+    pub replicas: u32,
+
+    /// Of those, pods that are ready.
+    #[schemars(range(min = 0, max = 10000))]
+    pub ready: u32,
+
+    /// Pods that take no new calls and end when theirs have.
+    #[schemars(range(min = 0, max = 10000))]
+    pub draining: u32,
+}
+
+/// Pods that end while their calls run on.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "Drains::default")]
+pub struct Drains {
+    /// How many there are.
+    #[schemars(range(min = 0, max = 10000))]
+    pub pods: u32,
+
+    /// When the time of the last of them is over. Its calls are handed over to other pods then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time_schema")]
+    pub latest_deadline: Option<Time>,
+}
+
+/// Images that the pods run.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default = "Images::default")]
+pub struct Images {
+    /// Of the data plane.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 512)))]
+    pub data_plane: Vec<String>,
+
+    /// Of FreeSWITCH.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 512)))]
+    pub free_switch: Vec<String>,
+}
+
+impl Images {
+    /// Most of each part that are told.
+    pub const MAX: usize = 8;
 }
 
 /// Calls, over all pods.
@@ -63,7 +140,7 @@ pub struct SessionTotals {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EntryPoint {
-    /// IP address or DNS name. With several FreeSWITCH pods on the nodes' network, that of the first.
+    /// IP address or DNS name.
     #[schemars(length(max = 253))]
     pub address: String,
 
@@ -86,11 +163,14 @@ pub enum ConditionType {
     Draining,
     /// Something is wrong and the message says what.
     Degraded,
+    /// Callers are answered by the built-in backend, which understands nobody.
+    BuiltInBackend,
 }
 
 impl ConditionType {
     /// All types, in the order in which they are shown.
-    pub const ALL: [Self; 5] = [Self::Ready, Self::Available, Self::Progressing, Self::Draining, Self::Degraded];
+    pub const ALL: [Self; 6] =
+        [Self::Ready, Self::Available, Self::Progressing, Self::Draining, Self::Degraded, Self::BuiltInBackend];
 
     /// The value of the condition's `type`.
     pub fn as_str(self) -> &'static str {
@@ -100,8 +180,13 @@ impl ConditionType {
             Self::Progressing => "Progressing",
             Self::Draining => "Draining",
             Self::Degraded => "Degraded",
+            Self::BuiltInBackend => "BuiltInBackend",
         }
     }
+}
+
+fn time_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "date-time" })
 }
 
 /// Kubernetes' conditions with the bounds that its own kinds document.

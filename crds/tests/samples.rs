@@ -95,6 +95,9 @@ fn the_health_checks_for_argo_cd_and_flux_gate_on_a_condition_of_ours() {
     assert!(check["current"].as_str().expect("an expression").contains("'Available'"));
     assert!(check["failed"].as_str().expect("an expression").contains("'Degraded'"));
     for text in [script, check["current"].as_str().expect("an expression")] {
-        assert!(!text.contains("'Ready'") && !text.contains("conditions.Ready"), "Ready is false when all pods are full");
+        assert!(
+            !text.contains("'Ready'") && !text.contains("conditions.Ready"),
+            "Ready is false when all pods are full"
+        );
     }
 }

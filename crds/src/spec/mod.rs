@@ -79,6 +79,12 @@ const NUMBER_PATTERN: &str = concat!(
         description = "Whether callers can be answered"
     ),
     printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        description = "Why they can or can't be"
+    ),
+    printcolumn(
         name = "Sessions",
         type_ = "integer",
         json_path = ".status.sessions.active",
@@ -91,6 +97,18 @@ const NUMBER_PATTERN: &str = concat!(
         description = "Calls that the ready pods take at a time"
     ),
     printcolumn(name = "Pods", type_ = "integer", json_path = ".status.replicas", description = "Data-plane pods"),
+    printcolumn(
+        name = "Draining",
+        type_ = "integer",
+        json_path = ".status.drains.pods",
+        description = "Data-plane pods that end while their calls run on"
+    ),
+    printcolumn(
+        name = "FreeSWITCH",
+        type_ = "integer",
+        json_path = ".status.freeSwitch.ready",
+        description = "FreeSWITCH pods that are ready"
+    ),
     printcolumn(
         name = "Address",
         type_ = "string",

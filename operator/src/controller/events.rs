@@ -8,7 +8,7 @@ use kube::{
 use sofia_crds::{VoiceTrunkStatus, status::ConditionType};
 use tracing::{debug, warn};
 
-use super::build::labels;
+use super::{build::labels, status::REAL_CALLERS};
 
 /// Longest note that the API takes, in bytes.
 const NOTE_BYTES: usize = 1024;
@@ -67,7 +67,19 @@ pub fn notices(before: Option<&VoiceTrunkStatus>, after: &VoiceTrunkStatus, done
         notices.push(Notice { warning: true, reason: "DrainDeadline".to_owned(), action: "Drain", note });
     }
     notices.extend(degraded(before, after));
+    notices.extend(built_in_backend(before, after));
     notices
+}
+
+/// Real callers come to the built-in backend since.
+fn built_in_backend(before: Option<&VoiceTrunkStatus>, after: &VoiceTrunkStatus) -> Option<Notice> {
+    let kind = ConditionType::BuiltInBackend.as_str();
+    let find = |status: &VoiceTrunkStatus| {
+        let condition = status.conditions.iter().find(|one| one.type_ == kind)?;
+        (condition.reason == REAL_CALLERS).then(|| condition.message.clone())
+    };
+    let note = find(after).filter(|_| before.and_then(find).is_none())?;
+    Some(Notice { warning: true, reason: kind.to_owned(), action: "Reconcile", note })
 }
 
 /// What went wrong since, or is right again.
@@ -164,6 +176,22 @@ mod tests {
         assert_eq!(reasons(Some(&missing), &invalid, &nothing), ["InvalidSpec"]);
         assert_eq!(reasons(Some(&invalid), &well, &nothing), ["Recovered"]);
         assert!(reasons(None, &well, &nothing).is_empty());
+    }
+
+    #[test]
+    fn real_callers_on_the_built_in_backend_are_told_once() {
+        let with = |reason: &str| {
+            let mut status = status(None);
+            let first = status.conditions[0].clone();
+            let (type_, reason) = ("BuiltInBackend".to_owned(), reason.to_owned());
+            status.conditions.push(Condition { type_, reason, ..first });
+            status
+        };
+        let (real, trial, nothing) = (with("RealCallers"), with("ForTrials"), Done::default());
+        assert_eq!(reasons(None, &real, &nothing), ["BuiltInBackend"]);
+        assert!(reasons(Some(&real), &real, &nothing).is_empty());
+        assert!(reasons(None, &trial, &nothing).is_empty());
+        assert_eq!(reasons(Some(&trial), &real, &nothing), ["BuiltInBackend"]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use super::{
     memory::{Checked, Memory, Read, Reported, about},
     observe::Outcome,
     report::{self, Subject},
-    status::{EntryPointFacts, PodFacts, Problem, StatusInputs, WorkloadView, derive, trunk_figures},
+    status::{EntryPointFacts, PodFacts, Problem, StatusInputs, WorkloadView, derive, node_addresses, trunk_figures},
     stores::{Guarded, TrunkKey, is_of},
 };
 use crate::fleet::{
@@ -154,7 +154,7 @@ async fn look(context: &Context, key: &TrunkKey, guarded: &Guarded, memory: &mut
     let facts = |pods: &[Arc<Pod>]| facts(pods, &figures);
     let data_plane_facts = facts(&surroundings.data_plane_pods);
     let free_switch_facts = facts(&surroundings.free_switch_pods);
-    let first_node = surroundings.free_switch_pods.iter().find_map(|pod| pod.status.as_ref()?.host_ip.clone());
+    let nodes = node_addresses(&surroundings.free_switch_pods);
     let standing = standing(context, key, guarded, memory).await;
     let data_plane = surroundings.data_plane.as_deref().map(WorkloadView::of);
     let mut status = derive(&StatusInputs {
@@ -167,14 +167,12 @@ async fn look(context: &Context, key: &TrunkKey, guarded: &Guarded, memory: &mut
         free_switch_pods: &free_switch_facts,
         data_plane_pods: &data_plane_facts,
         serving: carried.serving,
-        entry_point: EntryPointFacts {
-            load_balancer: load_balancer.as_ref(),
-            first_node_address: first_node.as_deref(),
-        },
+        entry_point: EntryPointFacts { load_balancer: load_balancer.as_ref(), node_addresses: &nodes },
     });
     if in_force.is_none() && guarded.0.is_err() {
         // Where callers come in is not known from a spec that can't be read: it stays what it was.
         status.entry_point = standing.as_ref().and_then(|standing| standing.entry_point.clone());
+        status.entry_points = standing.as_ref().map(|standing| standing.entry_points.clone()).unwrap_or_default();
     }
     let managed = matches!(trunk.spec.switch(), Switch::Managed(_));
     let of_free_switch = managed.then_some(free_switch_facts.as_slice());

@@ -111,6 +111,8 @@ mod tests {
         assert_eq!(difference(Some(&status(1, 1)), &status(1, 1)), Difference::None);
         assert_eq!(difference(Some(&status(1, 1)), &status(2, 1)), Difference::Totals);
         assert_eq!(difference(Some(&status(1, 1)), &status(2, 2)), Difference::Some);
+        let wanted = VoiceTrunkStatus { desired_replicas: 1, ..status(2, 1) };
+        assert_eq!(difference(Some(&status(1, 1)), &wanted), Difference::Some);
         let full = VoiceTrunkStatus { ready_replicas: 1, ..status(2, 1) };
         assert_eq!(difference(Some(&status(1, 1)), &full), Difference::Totals, "a pod that is full now and then");
     }

@@ -1,13 +1,16 @@
-//! The five conditions. Each is judged on its own; what they share is in [`Fleet`].
+//! The six conditions. Each is judged on its own; what they share is in [`Fleet`].
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use sofia_crds::spec::{ScalingMode, Switch};
+use sofia_crds::spec::{BackendKind, NetworkType, ScalingMode, Switch};
 use sofia_crds::status::ConditionType;
 
 use super::StatusInputs;
 use super::text::{all_pods_are, message, pods};
 use super::views::{Fleet, PodFacts, WorkloadView};
+
+/// Reason of BuiltInBackend when carriers bring callers.
+pub const REAL_CALLERS: &str = "RealCallers";
 
 /// A condition before it has its time: whether it holds, and why.
 struct Judgement {
@@ -41,6 +44,7 @@ pub(super) fn all(inputs: &StatusInputs<'_>, fleet: &Fleet) -> Vec<Condition> {
                 ConditionType::Progressing => progressing(inputs, fleet),
                 ConditionType::Draining => draining(fleet),
                 ConditionType::Degraded => degraded(inputs, fleet),
+                ConditionType::BuiltInBackend => built_in_backend(inputs),
             };
             condition(inputs, kind, judgement)
         })
@@ -262,6 +266,33 @@ fn degraded(inputs: &StatusInputs<'_>, fleet: &Fleet) -> Judgement {
     let reason = *reason;
     let whys: Vec<String> = found.into_iter().map(|(_, why)| why).collect();
     Judgement::yes(reason, whys.join(". "))
+}
+
+/// BuiltInBackend: callers are answered by the mock. By itself no fault, since that is how a trunk is tried; so it is not Degraded.
+fn built_in_backend(inputs: &StatusInputs<'_>) -> Judgement {
+    let spec = &inputs.trunk.spec;
+    if !matches!(spec.backends().kind(), Some(BackendKind::Mock(_))) {
+        return Judgement::no("OwnBackend", "callers are answered by the servers of spec.backends");
+    }
+    let way = match spec.switch() {
+        Switch::External(_) => "a FreeSWITCH that runs elsewhere brings calls",
+        Switch::Managed(managed) if !managed.gateways.is_empty() => "spec.freeSwitch.gateways names carriers",
+        Switch::Managed(managed) => match managed.network.r#type {
+            NetworkType::HostNetwork => "spec.freeSwitch.network is HostNetwork",
+            NetworkType::LoadBalancer => "spec.freeSwitch.network is LoadBalancer",
+            NetworkType::ClusterIP => {
+                return Judgement::yes(
+                    "ForTrials",
+                    "the built-in backend answers, which understands nobody; no carrier is set to bring real callers",
+                );
+            }
+        },
+    };
+    let why = format!(
+        "real callers are answered by the built-in backend, which understands nobody and says recorded sentences: {way}, and \
+         spec.backends names no servers. Set spec.backends.openAI"
+    );
+    Judgement::yes(REAL_CALLERS, why)
 }
 
 /// Seconds for which the dialplan tries to find another pod for a caller whose pod was lost, at least.

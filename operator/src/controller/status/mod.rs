@@ -8,12 +8,17 @@ mod text;
 mod trouble;
 mod views;
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use sofia_crds::VoiceTrunk;
-use sofia_crds::status::{SessionTotals, VoiceTrunkStatus};
+use sofia_crds::spec::Switch;
+use sofia_crds::status::{Drains, FreeSwitchPods, Images, SessionTotals, VoiceTrunkStatus};
 
-pub use entry_point::EntryPointFacts;
+pub use conditions::REAL_CALLERS;
+pub use entry_point::{EntryPointFacts, node_addresses};
 pub use problem::Problem;
 pub use trouble::{Trouble, TroubleKind};
 pub use views::{PodFacts, WorkloadView};
@@ -70,15 +75,54 @@ pub fn trunk_figures(
 /// Derives the whole status. The same inputs give an equal status, whatever the time, once it has been written.
 pub fn derive(inputs: &StatusInputs<'_>) -> VoiceTrunkStatus {
     let fleet = views::Fleet::of(inputs.data_plane_pods, inputs.data_plane);
+    let entry_points = entry_point::entry_points(inputs.trunk, &inputs.entry_point);
     VoiceTrunkStatus {
         observed_generation: inputs.trunk.metadata.generation,
         conditions: conditions::all(inputs, &fleet),
         replicas: inputs.data_plane.map_or(0, |workload| workload.replicas),
+        desired_replicas: inputs.data_plane.map_or(0, |_| inputs.serving),
         ready_replicas: fleet.taking_calls,
         selector: Some(selector(&inputs.trunk.name_any())),
         sessions: inputs.data_plane.map(|_| SessionTotals { active: fleet.active, capacity: fleet.capacity }),
-        entry_point: entry_point::entry_point(inputs.trunk, &inputs.entry_point),
+        free_switch: free_switch_pods(inputs),
+        drains: inputs.data_plane.map(|_| drains(inputs, &fleet)),
+        images: images(inputs),
+        entry_point: entry_points.first().cloned(),
+        entry_points,
     }
+}
+
+fn free_switch_pods(inputs: &StatusInputs<'_>) -> Option<FreeSwitchPods> {
+    let Switch::Managed(_) = inputs.trunk.spec.switch() else { return None };
+    let workload = inputs.free_switch?;
+    let draining = inputs.free_switch_pods.iter().filter(|pod| pod.draining).count();
+    Some(FreeSwitchPods {
+        replicas: workload.replicas,
+        ready: workload.ready,
+        draining: u32::try_from(draining).unwrap_or(u32::MAX),
+    })
+}
+
+/// A pod's time is over by the deadline of its drain, or when Kubernetes ends it, whichever comes first.
+fn drains(inputs: &StatusInputs<'_>, fleet: &views::Fleet) -> Drains {
+    let allowed = SignedDuration::from_secs(inputs.trunk.spec.drain.deadline_seconds.into());
+    let deadline = |pod: &PodFacts| {
+        let by_drain = pod.draining_since.and_then(|since| since.checked_add(allowed).ok());
+        by_drain.into_iter().chain(pod.ends_at).min()
+    };
+    let latest = inputs.data_plane_pods.iter().filter(|pod| pod.draining).filter_map(deadline).max();
+    // The API has whole seconds; with more, what is read back would differ from what was written.
+    let whole = latest.map(|time| Time(Timestamp::from_second(time.as_second()).unwrap_or(time)));
+    Drains { pods: fleet.draining, latest_deadline: whole }
+}
+
+fn images(inputs: &StatusInputs<'_>) -> Option<Images> {
+    let of = |pods: &[PodFacts]| {
+        let used: BTreeSet<&String> = pods.iter().filter_map(|pod| pod.image.as_ref()).collect();
+        used.into_iter().filter(|image| image.len() <= 512).take(Images::MAX).cloned().collect()
+    };
+    let images = Images { data_plane: of(inputs.data_plane_pods), free_switch: of(inputs.free_switch_pods) };
+    (images != Images::default()).then_some(images)
 }
 
 /// The data-plane pods' selector as autoscalers read it: `key=value,key=value`.

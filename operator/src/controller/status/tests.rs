@@ -1,6 +1,8 @@
 //! Each test: one situation, and what a person reads of it.
 
-use k8s_openapi::api::core::v1::{LoadBalancerStatus, Pod};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Container, LoadBalancerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
@@ -19,7 +21,7 @@ struct Situation {
     pods: Vec<PodFacts>,
     serving: u32,
     load_balancer: Option<LoadBalancerStatus>,
-    node: Option<String>,
+    nodes: Vec<String>,
 }
 
 fn trunk(spec: Value) -> VoiceTrunk {
@@ -67,7 +69,7 @@ impl Situation {
             pods: vec![pod("a", 0, 100), pod("b", 3, 100)],
             serving: 2,
             load_balancer: None,
-            node: None,
+            nodes: Vec::new(),
         }
     }
 
@@ -82,10 +84,7 @@ impl Situation {
             free_switch_pods: &self.free_switch_pods,
             data_plane_pods: &self.pods,
             serving: self.serving,
-            entry_point: EntryPointFacts {
-                load_balancer: self.load_balancer.as_ref(),
-                first_node_address: self.node.as_deref(),
-            },
+            entry_point: EntryPointFacts { load_balancer: self.load_balancer.as_ref(), node_addresses: &self.nodes },
         })
     }
 
@@ -148,6 +147,114 @@ fn with_all_well_callers_are_answered_and_nothing_is_changed() {
     situation.check("Progressing", "False", "AsWanted");
     situation.check("Draining", "False", "NoPodDrains");
     situation.check("Degraded", "False", "AllWell");
+    situation.check("BuiltInBackend", "True", "ForTrials");
+}
+
+#[test]
+fn real_callers_on_the_built_in_backend_are_told_and_a_trial_is_left_in_peace() {
+    let judged = |spec: Value, status: &str, reason: &str| {
+        let situation = Situation::well(spec);
+        situation.check("Degraded", "False", "AllWell");
+        situation.check("BuiltInBackend", status, reason)
+    };
+    judged(json!({}), "True", "ForTrials");
+    judged(json!({ "backends": { "mock": {} } }), "True", "ForTrials");
+    let carrier = json!({ "gateways": [{ "name": "carrier", "proxy": "sip.example.com" }] });
+    for free_switch in
+        [carrier, json!({ "network": { "type": "HostNetwork" } }), json!({ "network": { "type": "LoadBalancer" } })]
+    {
+        let message = judged(json!({ "freeSwitch": free_switch }), "True", "RealCallers");
+        assert!(message.contains("Set spec.backends.openAI"), "{message}");
+    }
+    judged(json!({ "externalFreeSwitch": { "allowedPeers": ["203.0.113.0/24"] } }), "True", "RealCallers");
+    let stage = json!({ "url": "http://models:8000/v1" });
+    let servers = json!({ "openAI": { "transcription": stage, "generation": stage, "speech": stage } });
+    let network = json!({ "network": { "type": "HostNetwork" } });
+    judged(json!({ "freeSwitch": network, "backends": servers }), "False", "OwnBackend");
+}
+
+#[test]
+fn pods_of_freeswitch_are_counted_unless_it_runs_elsewhere() {
+    let mut situation = well();
+    situation.free_switch = Some(WorkloadView { ready: 1, ..workload(2) });
+    situation.free_switch_pods = vec![PodFacts { draining: true, ..PodFacts::default() }, PodFacts::default()];
+    let expected = FreeSwitchPods { replicas: 2, ready: 1, draining: 1 };
+    assert_eq!(situation.status().free_switch, Some(expected));
+    situation.trunk = trunk(json!({ "externalFreeSwitch": { "allowedPeers": ["203.0.113.0/24"] } }));
+    assert_eq!(situation.status().free_switch, None);
+}
+
+#[test]
+fn drains_are_told_with_the_latest_deadline_and_pods_that_go_are_not_wanted() {
+    let at = |seconds: i64| Timestamp::from_second(seconds).expect("a time");
+    let mut situation = Situation::well(json!({ "drain": { "deadlineSeconds": 100 } }));
+    assert_eq!(situation.status().drains, Some(Drains::default()));
+    assert_eq!(well().status().desired_replicas, 2);
+    let draining = |name: &str, since: Option<i64>, ends: Option<i64>| PodFacts {
+        draining: true,
+        draining_since: since.map(at),
+        ends_at: ends.map(at),
+        ..pod(name, 5, 100)
+    };
+    // By its drain; killed before that; by Kubernetes alone; by its own word, which has no time.
+    situation.pods.extend([
+        draining("c", Some(1_000), None),
+        draining("d", Some(1_090), Some(1_120)),
+        draining("e", None, Some(1_130)),
+        draining("f", None, None),
+    ]);
+    let drains = situation.status().drains.expect("known");
+    assert_eq!((drains.pods, drains.latest_deadline), (4, Some(Time(at(1_130)))));
+    situation.pods.push(draining("g", Some(1_050), Some(9_000)));
+    assert_eq!(situation.status().drains.expect("known").latest_deadline, Some(Time(at(1_150))));
+    assert_eq!(situation.status().desired_replicas, 2);
+}
+
+#[test]
+fn images_in_use_are_told_once_each_without_those_of_sidecars() {
+    let with = |image: &str| {
+        let mut pod = pod_object("dataplane", json!({}));
+        let containers = &mut pod.spec.as_mut().expect("a spec").containers;
+        containers[0].name = "dataplane".to_owned();
+        containers[0].image = Some(image.to_owned());
+        let sidecar = Container { name: "proxy".to_owned(), image: Some("mesh:1".to_owned()), ..Container::default() };
+        containers.insert(0, sidecar);
+        PodFacts::of(&pod, None)
+    };
+    let mut situation = well();
+    assert_eq!(situation.status().images, None);
+    situation.pods = vec![with("voice:2"), with("voice:1"), with("voice:2")];
+    situation.free_switch_pods = vec![PodFacts { image: Some("switch:1".to_owned()), ..PodFacts::default() }];
+    let images = situation.status().images.expect("known");
+    assert_eq!(
+        (images.data_plane, images.free_switch),
+        (vec!["voice:1".to_owned(), "voice:2".to_owned()], vec!["switch:1".to_owned()])
+    );
+}
+
+#[test]
+fn every_node_of_freeswitch_is_an_entry_point_in_an_order_that_stays() {
+    let on = |name: &str, address: &str, ends: bool| -> Arc<Pod> {
+        let mut pod = pod_object("freeswitch", json!({ "hostIP": address }));
+        pod.metadata.name = Some(name.to_owned());
+        pod.metadata.deletion_timestamp = ends.then(|| Timestamp::UNIX_EPOCH.into());
+        Arc::new(pod)
+    };
+    let mut pods = vec![on("x", "192.0.2.10", false), on("a", "192.0.2.9", false), on("b", "192.0.2.9", false)];
+    assert_eq!(node_addresses(&pods), ["192.0.2.9", "192.0.2.10"]);
+    pods[0] = on("c", "192.0.2.10", false);
+    assert_eq!(node_addresses(&pods), ["192.0.2.9", "192.0.2.10"], "another pod's name changes nothing");
+    pods[0] = on("c", "192.0.2.10", true);
+    assert_eq!(node_addresses(&pods), ["192.0.2.9"], "one that ends is no way in");
+    assert_eq!(node_addresses(&[on("c", "192.0.2.10", true)]), ["192.0.2.10"]);
+
+    let mut situation =
+        Situation::well(json!({ "freeSwitch": { "network": { "type": "HostNetwork" }, "replicas": 2 } }));
+    situation.nodes = vec!["192.0.2.9".to_owned(), "192.0.2.10".to_owned()];
+    let status = situation.status();
+    let addresses: Vec<&str> = status.entry_points.iter().map(|entry| entry.address.as_str()).collect();
+    assert_eq!(addresses, ["192.0.2.9", "192.0.2.10"]);
+    assert_eq!(status.entry_point.as_ref(), status.entry_points.first());
 }
 
 #[test]
@@ -522,13 +629,13 @@ fn the_entry_point_on_the_nodes_network_is_the_nodes_address_or_the_one_that_is_
     let mut situation =
         Situation::well(json!({ "freeSwitch": { "network": { "type": "HostNetwork" }, "sipPort": 5070 } }));
     assert_eq!(situation.status().entry_point, None, "no pod has a node yet");
-    situation.node = Some("192.0.2.9".to_owned());
+    situation.nodes = vec!["192.0.2.9".to_owned()];
     let entry = situation.status().entry_point.expect("known");
     assert_eq!((entry.address.as_str(), entry.port), ("192.0.2.9", Some(5070)));
 
     let set = json!({ "freeSwitch": { "network": { "type": "HostNetwork", "externalAddress": "203.0.113.7" } } });
     let mut situation = Situation::well(set);
-    situation.node = Some("192.0.2.9".to_owned());
+    situation.nodes = vec!["192.0.2.9".to_owned()];
     assert_eq!(situation.status().entry_point.expect("known").address, "203.0.113.7");
 }
 

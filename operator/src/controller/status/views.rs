@@ -1,5 +1,6 @@
 //! What a status needs to know of Deployments and pods, and the sums over a fleet.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -82,6 +83,12 @@ pub struct PodFacts {
     pub running: bool,
     /// Whether it ends once its calls have: it was asked to drain, or Kubernetes is ending it.
     pub draining: bool,
+    /// Since when it drains, as the operator wrote it on the pod.
+    pub draining_since: Option<Timestamp>,
+    /// When Kubernetes ends it, if it is being deleted.
+    pub ends_at: Option<Timestamp>,
+    /// The image of its own container.
+    pub image: Option<String>,
     /// What it says of itself; nothing when it could not be asked, and always for FreeSWITCH.
     pub figures: Option<PodFigures>,
     /// What keeps it from working.
@@ -101,8 +108,27 @@ impl PodFacts {
         let draining = pod.metadata.deletion_timestamp.is_some()
             || pod.annotations().contains_key(labels::DRAINING_SINCE)
             || figures.is_some_and(|figures| figures.draining);
-        Self { name: pod.name_any(), ready, running, draining, figures, trouble: Trouble::of(pod) }
+        let since = pod.annotations().get(labels::DRAINING_SINCE);
+        Self {
+            name: pod.name_any(),
+            ready,
+            running,
+            draining,
+            draining_since: since.and_then(|text| text.parse().ok()),
+            ends_at: pod.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+            image: own_image(pod),
+            figures,
+            trouble: Trouble::of(pod),
+        }
     }
+}
+
+/// The image of the container that has the component's name, or of the first: others are brought in by webhooks.
+fn own_image(pod: &Pod) -> Option<String> {
+    let containers = &pod.spec.as_ref()?.containers;
+    let component = pod.labels().get(labels::COMPONENT);
+    let own = containers.iter().find(|container| Some(&container.name) == component).or(containers.first());
+    own?.image.clone()
 }
 
 /// The data-plane pods in sum.
