@@ -80,7 +80,12 @@ pub async fn report(
         "status": status,
     });
     let parameters = PatchParams::apply(labels::MANAGER).force();
-    match api.patch_status(&trunk.name, &parameters, &Patch::Apply(&body)).await {
+    let mut written = api.patch_status(&trunk.name, &parameters, &Patch::Apply(&body)).await;
+    if written.as_ref().is_err_and(is_older_definition) {
+        let parameters = PatchParams { field_manager: Some(labels::MANAGER.to_owned()), ..PatchParams::default() };
+        written = api.patch_status(&trunk.name, &parameters, &Patch::Merge(&body)).await;
+    }
+    match written {
         Ok(_) => {
             *reported = Some(Reported { before: version.map(str::to_owned), status, at: Instant::now() });
             Ok(true)
@@ -89,6 +94,12 @@ pub async fn report(
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
         Err(error) => Err(Failure::new("write the status".to_owned(), error).problem()),
     }
+}
+
+/// Whether the cluster's CustomResourceDefinition is an older release's, as for a moment of every upgrade, and for as long as nobody
+/// upgrades it where the chart does not. An apply with a field that it doesn't know is refused whole; a merge patch loses that field alone.
+fn is_older_definition(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.message.contains("field not declared in schema"))
 }
 
 #[cfg(test)]
@@ -115,6 +126,17 @@ mod tests {
         assert_eq!(difference(Some(&status(1, 1)), &wanted), Difference::Some);
         let full = VoiceTrunkStatus { ready_replicas: 1, ..status(2, 1) };
         assert_eq!(difference(Some(&status(1, 1)), &full), Difference::Totals, "a pod that is full now and then");
+    }
+
+    #[test]
+    fn an_older_definition_is_told_by_what_the_api_server_says_of_it() {
+        let error = |message: &str| {
+            kube::Error::Api(Box::new(kube::core::Status::failure(message, "InternalError").with_code(500)))
+        };
+        assert!(is_older_definition(&error(
+            "failed to create typed patch object (voice/main; sofia-phone.io/v1alpha1, Kind=VoiceTrunk): .status.desiredReplicas: field not declared in schema"
+        )));
+        assert!(!is_older_definition(&error("etcd is away")));
     }
 
     #[test]
