@@ -66,7 +66,7 @@ const OPENINGS: [(&str, &[&str]); 8] = [
 /// The line of a thought, also behind an answer: a play of thoughts and actions has several.
 const THOUGHT: &str = "thought:";
 const THOUGHT_ENDS: &[&str] = &["final answer:", "\nanswer:", "\nresponse:", ACTION];
-const FENCE_END: &[&str] = &["\n```"];
+const FENCE_END: &[&str] = &["```"];
 /// Functionary's mark in front of the name of whom a message goes to.
 const TO: &str = ">>>";
 /// The caller's name in such marks.

@@ -330,6 +330,7 @@ fn thoughts_between_marks_are_not_spoken() {
         "<think>Hm.</thinking>Good day.",
         "```thinking\nHm.\n```\nGood day.",
         "```thought\nHm.\n```\n\nGood day.",
+        "```thoughts Hm.``` Good day.",
         "<details type=\"reasoning\" done=\"true\">\n<summary>Thought for 3 s</summary>\n> Hm.\n</details>\nGood day.",
         "Good day.\nThought: they want to go on.",
         "Good day.<think>And on and on",
