@@ -76,6 +76,12 @@ pub enum StateError {
         /// The kind of this call's.
         expected: &'static str,
     },
+    /// The switch did not give it.
+    #[error("expected what the pod before has kept, came: {came}")]
+    NotGiven {
+        /// What came instead.
+        came: String,
+    },
 }
 
 impl StateError {
@@ -85,11 +91,12 @@ impl StateError {
             Self::TooLong { .. } | Self::Encoding | Self::Shape { .. } => "unreadable",
             Self::TooNew { .. } => "too_new",
             Self::OtherKind { .. } => "other_kind",
+            Self::NotGiven { .. } => "not_given",
         }
     }
 }
 
-/// Why a state was not read, as a metric's labels: what [`StateError::reason`] says, and that the switch did not give it.
+/// Why a state was not read, as a metric's labels: all that [`StateError::reason`] says.
 pub(crate) const UNREAD: [&str; 4] = ["not_given", "unreadable", "too_new", "other_kind"];
 
 /// The envelope around a body, as it is written.
@@ -124,6 +131,14 @@ struct Nothing {}
 
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("plain data with text keys is always JSON")
+}
+
+/// Reads what the switch gave of what the pod before this one has left: nothing, where that kept nothing.
+///
+/// # Errors
+/// [`StateError`]: it was not given, or can't be read.
+pub(crate) fn read_left<B: Body>(left: Result<Option<String>, String>) -> Result<Option<B>, StateError> {
+    left.map_err(|came| StateError::NotGiven { came })?.as_deref().map(read).transpose()
 }
 
 /// Reads what [`write`] wrote, in this release or another, or whatever else has come in its place.

@@ -17,13 +17,14 @@ use serde_json::{Value, json};
 use tracing::{debug, info};
 
 use super::{
-    build::{Inputs, kind::Kind, labels, manifest::Manifest, names},
+    build::{Inputs, kind::Kind, manifest::Manifest},
     compare,
     dereference::{Referenced, hexadecimal, keyed},
     status::Problem,
     stores::{OwnedObject, Stores, TrunkKey, controller_of, stamp},
 };
 use crate::secret_text::SecretText;
+use crate::vocabulary::{labels, names};
 
 /// How long the watch may take to bring what was just applied, before what it shows counts against it.
 const WATCH_LAG: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use super::{
     Context,
     act::{Acted, Fleet},
     apply::{self, Applied, BuiltFrom, Target},
-    build::{self, BuildError, Inputs, kind::Kind, names},
+    build::{self, BuildError, Inputs, kind::Kind},
     events::Done,
     in_force::{InForce, Means},
     memory::Memory,
@@ -20,6 +20,7 @@ use crate::fleet::{
     decide::Decision,
     execute::{Hands, Size, execute},
 };
+use crate::vocabulary::names;
 
 /// What was done, for the status and the events.
 #[derive(Default)]

@@ -15,11 +15,10 @@ use sofia_crds::{
 };
 
 use super::{
-    build::names,
     status::Problem,
     stores::{TrunkKey, controller_of},
 };
-use crate::secret_text::SecretText;
+use crate::{secret_text::SecretText, vocabulary::names};
 
 /// Everything outside a VoiceTrunk that its objects are built from.
 #[derive(Clone, Debug, PartialEq, Eq)]

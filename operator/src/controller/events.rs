@@ -8,7 +8,8 @@ use kube::{
 use sofia_crds::{VoiceTrunkStatus, status::ConditionType};
 use tracing::{debug, warn};
 
-use super::{build::labels, status::REAL_CALLERS};
+use super::status::REAL_CALLERS;
+use crate::vocabulary::labels;
 
 /// Longest note that the API takes, in bytes.
 const NOTE_BYTES: usize = 1024;

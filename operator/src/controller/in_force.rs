@@ -17,11 +17,11 @@ use tracing::{info, warn};
 
 use super::{
     Context,
-    build::{labels, names},
     dereference::{self, Referenced, dereference, made},
     memory::{Memory, about},
     stores::TrunkKey,
 };
+use crate::vocabulary::{labels, names};
 
 /// What a trunk is run by.
 #[derive(Debug)]

@@ -86,7 +86,7 @@ pub struct Settings {
     pub debounce: Duration,
     /// Trunks that are looked at at a time.
     pub concurrency: u16,
-    /// Class of the operator: it looks after the trunks whose label [`build::labels::OPERATOR_CLASS`] has it, without one after those that
+    /// Class of the operator: it looks after the trunks whose label [`crate::vocabulary::labels::OPERATOR_CLASS`] has it, without one after those that
     /// have no such label.
     pub class: Option<String>,
     /// Whether nodes are watched. Without the right to do so pods on nodes that go away are drained when they are evicted, not before.

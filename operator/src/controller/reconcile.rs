@@ -24,7 +24,7 @@ use super::{
     Context,
     act::{self, Fleet},
     apply::{Applied, Failure},
-    build::{kind::Kind, labels::Component, names},
+    build::kind::Kind,
     carry_out::{Carried, Site, carry_out},
     dereference::{self, Referenced, dereference},
     events::notices,
@@ -41,6 +41,7 @@ use crate::fleet::{
     view::{self, Observed},
 };
 use crate::metrics::{ApplyResult, DrainEnd};
+use crate::vocabulary::{labels::Component, names};
 
 /// What a pass came to.
 #[derive(Clone, Debug, PartialEq, Eq)]

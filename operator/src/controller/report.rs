@@ -10,7 +10,8 @@ use kube::{
 use serde_json::json;
 use sofia_crds::{VoiceTrunk, VoiceTrunkStatus};
 
-use super::{apply::Failure, build::labels, memory::Reported, status::Problem, stores::TrunkKey};
+use super::{apply::Failure, memory::Reported, status::Problem, stores::TrunkKey};
+use crate::vocabulary::labels;
 
 /// Whether a status has to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,11 +21,9 @@ use kube::{
 };
 use sofia_crds::VoiceTrunk;
 
-use super::build::{
-    kind::Kind,
-    labels::{self, Component},
-};
+use super::build::kind::Kind;
 use crate::fleet::view;
+use crate::vocabulary::labels::{self, Component};
 
 /// A VoiceTrunk, or what is left of one that doesn't parse.
 pub type Guarded = DeserializeGuard<VoiceTrunk>;

@@ -24,13 +24,11 @@ use tracing::warn;
 
 use super::{
     Settings,
-    build::{
-        kind::Kind,
-        labels::{self, Component},
-    },
+    build::kind::Kind,
     observe::Observe,
     stores::{Guarded, Listing, OwnedObject, Stores, TrunkKey, strip_deployment, strip_pod},
 };
+use crate::vocabulary::labels::{self, Component};
 
 /// Objects in a page of a list. All lists are read at the same time, at the start and whenever a watch is lost: what they take while they
 /// are read is most of what the process ever takes.

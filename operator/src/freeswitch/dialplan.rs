@@ -142,16 +142,13 @@ fn after(config: &SwitchConfig<'_>) -> Element {
         .comment("lost for the first time: pods that refused the call before it was answered don't count")
         .child(first_loss(config))
         .comment("a pod was lost, or none answered, while the caller is still here: the next one takes over");
-    for number in 2..=ATTEMPTS {
+    for number in 2..=TAKEOVER_ATTEMPTS {
         let again = again(dialled(format!("^ended-{}-", number - 1)));
-        let attempt = attempt(again, number, NEXT_LEG_TIMEOUT_SECONDS, config);
-        context = context.child(Element::named("extension", format!("attempt-{number}")).child(attempt));
-    }
-    for number in ATTEMPTS + 1..=TAKEOVER_ATTEMPTS {
-        let again = again(dialled(format!("^ended-{}-", number - 1)));
-        let attempt = attempt(again, number, NEXT_LEG_TIMEOUT_SECONDS, config);
-        let extension = Element::named("extension", format!("attempt-{number}"));
-        context = context.child(extension.child(variable(ANSWERED, "^true$")).child(attempt));
+        let mut extension = Element::named("extension", format!("attempt-{number}"));
+        if number > ATTEMPTS {
+            extension = extension.child(variable(ANSWERED, "^true$"));
+        }
+        context = context.child(extension.child(attempt(again, number, NEXT_LEG_TIMEOUT_SECONDS, config)));
     }
     context
         .comment("nobody is left: the caller's own switch may try again later")

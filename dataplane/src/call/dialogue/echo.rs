@@ -72,15 +72,11 @@ impl Dialogue for Echo {
         match happening {
             Happening::TakenOver { left, .. } => {
                 self.awaits = false;
-                match left.map(|left| left.as_deref().map(state::read::<SavedEcho>)) {
-                    Ok(Some(Ok(saved))) => self.lasted_before = Duration::from_millis(saved.elapsed_ms),
+                match state::read_left::<SavedEcho>(left) {
+                    Ok(Some(saved)) => self.lasted_before = Duration::from_millis(saved.elapsed_ms),
                     // Older releases kept nothing of an echo: its time begins anew.
                     Ok(None) => {}
-                    Ok(Some(Err(error))) => desk.journal.error(now, "takeover", &error.to_string()),
-                    Err(text) => {
-                        let text = format!("expected what the pod before has kept, came: {text}");
-                        desk.journal.error(now, "takeover", &text);
-                    }
+                    Err(error) => desk.journal.error(now, "takeover", &error.to_string()),
                 }
             }
             Happening::Answered | Happening::HandOver => self.keep(now),

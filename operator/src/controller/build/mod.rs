@@ -55,10 +55,10 @@ pub use self::{kind::Kind, manifest::Manifest};
 
 use self::{labels::Component, metadata::Context};
 use super::dereference::Referenced;
-pub(crate) use crate::vocabulary::{Labels, labels, names};
 use crate::{
     freeswitch::{self, RenderError, SwitchConfig},
     release::Release,
+    vocabulary::{Labels, labels, names},
 };
 
 /// What the objects of a VoiceTrunk are built from.

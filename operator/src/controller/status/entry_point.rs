@@ -8,7 +8,7 @@ use sofia_crds::VoiceTrunk;
 use sofia_crds::spec::{NetworkType, Switch};
 use sofia_crds::status::{ENTRY_POINTS_MAX, EntryPoint};
 
-use crate::controller::build::names;
+use crate::vocabulary::names;
 
 /// What is known of where callers come in.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

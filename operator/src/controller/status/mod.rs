@@ -23,8 +23,8 @@ pub use problem::Problem;
 pub use trouble::{Trouble, TroubleKind};
 pub use views::{PodFacts, WorkloadView};
 
-use super::build::labels::{self, Component};
 use crate::metrics::{SwitchPods, TrunkFigures};
+use crate::vocabulary::labels::{self, Component};
 
 /// What a status is derived from.
 #[derive(Clone, Copy, Debug)]

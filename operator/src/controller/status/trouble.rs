@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt as _;
 
 use super::text::foreign;
-use crate::controller::build::labels::{self, Component};
+use crate::vocabulary::labels::{self, Component};
 
 /// Exit status of a data plane whose settings can't be used: `EX_CONFIG` of sysexits.h.
 const EX_CONFIG: i32 = 78;

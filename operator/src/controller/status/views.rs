@@ -7,9 +7,9 @@ use kube::ResourceExt as _;
 
 use super::text::foreign;
 use super::trouble::Trouble;
-use crate::controller::build::labels;
 use crate::fleet::scrape::PodFigures;
 use crate::metrics::TrunkFigures;
+use crate::vocabulary::labels;
 
 /// A Deployment, as far as a status tells of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -261,14 +261,14 @@ impl Scanner {
         }
         let labels: &[&str] = if self.labelled && at_line { &NEXT_LABELS } else { &[] };
         let mut waits = false;
-        let thought: &[&str] = if at_line { &[THOUGHT] } else { &[] };
+        let lower = rest.to_ascii_lowercase();
         for words in NEXT_MARKS.iter().chain(labels) {
             if starts_with(rest, words) {
                 return Some(true);
             }
-            waits |= starts_with(words, &rest.to_ascii_lowercase());
+            waits |= starts_with(words, &lower);
         }
-        waits |= thought.iter().any(|words| starts_with(words, &rest.to_ascii_lowercase()));
+        waits |= at_line && starts_with(THOUGHT, &lower);
         if waits && !ended { None } else { Some(false) }
     }
 

@@ -322,31 +322,28 @@ impl Turns {
         returned: Option<&'static str>,
         journal: &mut Journal,
     ) -> Result<(), Unread> {
-        let failed = match left.map(|left| left.as_deref().map(state::read::<SavedState>)) {
-            Ok(Some(Ok(saved))) => {
+        match state::read_left::<SavedState>(left) {
+            Ok(Some(saved)) => {
                 journal.took_over(&saved);
                 let played_since = age(saved.kept_at_ms).saturating_sub(silent);
                 self.conversation =
                     Conversation::resume(self.conversation.settings().clone(), saved, played_since, now);
-                self.before = Before::Known;
                 // No pod was lost where a transfer has failed.
                 if returned.is_none() {
                     self.metrics.takeovers.inc();
                 }
-                return Ok(());
             }
             // The other pod was lost before there was anything to keep.
-            Ok(None) => {
-                self.before = Before::Known;
-                return Ok(());
+            Ok(None) => {}
+            Err(error) => {
+                self.before = Before::Unread;
+                self.metrics.takeover_failed(error.reason());
+                journal.error(now, "takeover", &error.to_string());
+                return Err(Unread);
             }
-            Ok(Some(Err(error))) => (error.reason(), error.to_string()),
-            Err(text) => ("not_given", format!("expected what the pod before has kept, came: {text}")),
-        };
-        self.before = Before::Unread;
-        self.metrics.takeover_failed(failed.0);
-        journal.error(now, "takeover", &failed.1);
-        Err(Unread)
+        }
+        self.before = Before::Known;
+        Ok(())
     }
 
     /// Tells the media what the conversation wants of them just now.

@@ -52,14 +52,20 @@ fn a_finished_reply_of_which_nothing_was_heard_is_not_asked_for_again() {
     assert_eq!(spoken(&next.take()), ["Hello to you."]);
 }
 
-#[test]
-fn a_caller_whose_transfer_failed_is_back_with_an_agent_who_knows_of_it() {
+/// A call whose agent has said that it connects the caller.
+fn transferring() -> Call {
     let mut call = Call::listening();
     let turn = call.ask("Sales, please");
     call.reply(turn, "I am connecting you. ");
     call.input(Input::ReplyTool { turn, call: ToolCall::Transfer { destination: "1001".into() } });
     call.reply_ends(turn);
     call.play_all();
+    call
+}
+
+#[test]
+fn a_caller_whose_transfer_failed_is_back_with_an_agent_who_knows_of_it() {
+    let mut call = transferring();
     assert_eq!(call.phase(), Phase::Transferring);
     call.input(Input::Transferred);
     let mut next = resumed(call.saved);
@@ -71,12 +77,7 @@ fn a_caller_whose_transfer_failed_is_back_with_an_agent_who_knows_of_it() {
 
 #[test]
 fn a_model_is_told_why_a_transfer_failed_once() {
-    let mut call = Call::listening();
-    let turn = call.ask("Sales, please");
-    call.reply(turn, "I am connecting you. ");
-    call.input(Input::ReplyTool { turn, call: ToolCall::Transfer { destination: "1001".into() } });
-    call.reply_ends(turn);
-    call.play_all();
+    let call = transferring();
     let told = "[The transfer has failed: the line is busy. The caller is still here.]";
     let asked = |call: &mut Call| {
         call.input(Input::Answered);

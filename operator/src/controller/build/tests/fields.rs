@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sofia_crds::{VoiceTrunkSpec, validate::validate};
 
 use super::{Fixture, Manifest, repository_file};
-use crate::controller::build::labels::LAST_SPEC;
+use crate::vocabulary::labels::LAST_SPEC;
 
 /// Words that enumerations may have in place of the one that is there.
 const WORDS: &[&str] = &[

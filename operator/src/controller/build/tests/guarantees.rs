@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sofia_crds::VoiceTrunkSpec;
 
 use super::{BuildError, Component, Fixture, Kind, SECRETS};
-use crate::controller::build::labels::{CONFIGURATION_HASH, LAST_SPEC};
+use crate::vocabulary::labels::{CONFIGURATION_HASH, LAST_SPEC};
 
 const COMPONENTS: [Component; 2] = [Component::FreeSwitch, Component::DataPlane];
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Fixture, Kind, Manifest};
-use crate::controller::build::labels::{CONFIGURATION_HASH, LAST_SPEC};
+use crate::vocabulary::labels::{CONFIGURATION_HASH, LAST_SPEC};
 
 /// In place of what [`crate::freeswitch`] renders, which has snapshots of its own: base64 of `rendered elsewhere`.
 const RENDERED: &str = "cmVuZGVyZWQgZWxzZXdoZXJl";
