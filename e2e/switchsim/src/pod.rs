@@ -18,6 +18,8 @@ const POLL: Duration = Duration::from_millis(2);
 /// Packets and text kept for a test to look at.
 const MAX_KEPT_PACKETS: usize = 10_000;
 const MAX_KEPT_TEXT: usize = 1 << 20;
+/// Ends a message's headers.
+const HEAD_END: &str = "\n\n";
 
 /// What a pod does with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,11 +86,16 @@ impl PodCall {
         locked(&self.log).clone()
     }
 
+    /// Whether the first message came to its end.
+    fn told(&self) -> bool {
+        locked(&self.log).contains(HEAD_END)
+    }
+
     /// A header's value in the first message, `CHANNEL_DATA`, still encoded.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<String> {
         let log = self.log();
-        let (head, _) = log.split_once("\n\n")?;
+        let (head, _) = log.split_once(HEAD_END)?;
         head.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.to_owned()))
     }
 
@@ -156,11 +163,12 @@ impl TestPod {
         &self.address
     }
 
-    /// Waits for the call number `at`, from 0 on; `None` after `timeout`.
+    /// Waits for the call number `at`, from 0 on, and for the switch's first words in it, whole: who asks for a header of
+    /// `CHANNEL_DATA` then asks for one that came. `None` after `timeout`.
     pub async fn call(&self, at: usize, timeout: Duration) -> Option<PodCall> {
         let deadline = Instant::now() + timeout;
         loop {
-            if let Some(call) = locked(&self.calls).get(at) {
+            if let Some(call) = locked(&self.calls).get(at).filter(|call| call.told()) {
                 return Some(call.clone());
             }
             if Instant::now() >= deadline {

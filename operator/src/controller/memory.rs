@@ -12,6 +12,7 @@ use std::{
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::LoadBalancerStatus};
 use sofia_crds::{VoiceTrunkStatus, validate};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     act::Written, apply::Seen, dereference::Referenced, guard::Guard, in_force::LastGood, status::Problem,
@@ -117,6 +118,8 @@ impl Memory {
 pub struct Entry {
     /// What is remembered; held during a pass.
     pub memory: tokio::sync::Mutex<Memory>,
+    /// Cancelled once the trunk is no more: the pass that is under way then makes nothing again.
+    pub gone: CancellationToken,
     failures: AtomicU32,
 }
 
@@ -144,9 +147,11 @@ impl Memories {
         Arc::clone(self.lock().entry(trunk.clone()).or_default())
     }
 
-    /// Forgets a trunk that is no more.
+    /// Forgets a trunk that is no more, and ends its pass.
     pub fn forget(&self, trunk: &TrunkKey) {
-        self.lock().remove(trunk);
+        if let Some(entry) = self.lock().remove(trunk) {
+            entry.gone.cancel();
+        }
     }
 
     /// How many trunks are remembered.

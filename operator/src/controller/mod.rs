@@ -316,7 +316,12 @@ async fn look_at(trunk: Arc<Guarded>, context: Arc<Context>) -> Result<Action, F
     });
     let began = Instant::now();
     context.observe.reconcile_started();
-    let pass = reconcile::pass(&context, &trunk).await;
+    let entry = context.memories.of(&key);
+    let pass = tokio::select! {
+        biased;
+        () = entry.gone.cancelled() => None,
+        pass = reconcile::pass(&context, &trunk) => pass,
+    };
     let outcome = pass.as_ref().map_or(Outcome::Unchanged, |pass| pass.outcome);
     context.observe.reconcile_finished(began.elapsed(), outcome);
     let Some(pass) = pass else { return Ok(Action::await_change()) };
@@ -324,7 +329,7 @@ async fn look_at(trunk: Arc<Guarded>, context: Arc<Context>) -> Result<Action, F
     if outcome == Outcome::Failed {
         return Err(Failed { retry_after: pass.retry_after });
     }
-    context.memories.of(&key).succeeded();
+    entry.succeeded();
     let soon = if pass.waiting { context.settings.waiting_interval } else { context.settings.interval };
     let soon = about(soon, context.chance());
     Ok(Action::requeue(pass.retry_after.map_or(soon, |asked| soon.max(asked.min(context.settings.longest_pause)))))

@@ -2,7 +2,7 @@
 //! and faults on demand. It knows no schema and no permissions; it writes down what was asked.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -202,6 +202,25 @@ impl Api {
         let done = state.remove(&key(group, resource, namespace, name)).is_some();
         self.tell(&state);
         done
+    }
+
+    /// Deletes what belongs to nothing that is still there, as Kubernetes' garbage collector does in its time.
+    pub fn collect_garbage(&self) {
+        let mut state = self.lock();
+        let uids: HashSet<String> =
+            state.objects.values().filter_map(|object| object["metadata"]["uid"].as_str().map(str::to_owned)).collect();
+        let left_behind = |object: &Value| {
+            let owners = object["metadata"]["ownerReferences"].as_array().filter(|owners| !owners.is_empty());
+            owners.is_some_and(|owners| {
+                !owners.iter().any(|owner| owner["uid"].as_str().is_some_and(|uid| uids.contains(uid)))
+            })
+        };
+        let garbage: Vec<Key> =
+            state.objects.iter().filter(|(_, object)| left_behind(object)).map(|(key, _)| key.clone()).collect();
+        for key in &garbage {
+            state.remove(key);
+        }
+        self.tell(&state);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
