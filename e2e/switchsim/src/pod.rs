@@ -116,6 +116,8 @@ impl PodCall {
 #[derive(Debug)]
 pub struct TestPod {
     address: String,
+    /// Whether it sends `connect`, which the switch answers with all that it knows of the call.
+    connects: bool,
     calls: Arc<Mutex<Vec<PodCall>>>,
     packets: Arc<Mutex<Vec<Vec<u8>>>>,
     media: JoinHandle<()>,
@@ -154,7 +156,8 @@ impl TestPod {
                 locked(&list).push(call);
             }
         });
-        Ok(Self { address: local.to_string(), calls, packets, media, accept })
+        let connects = !matches!(behaviour, Behaviour::Hang | Behaviour::Close);
+        Ok(Self { address: local.to_string(), connects, calls, packets, media, accept })
     }
 
     /// Where it listens for ESL: `ip:port`.
@@ -163,12 +166,12 @@ impl TestPod {
         &self.address
     }
 
-    /// Waits for the call number `at`, from 0 on, and for the switch's first words in it, whole: who asks for a header of
-    /// `CHANNEL_DATA` then asks for one that came. `None` after `timeout`.
+    /// Waits for the call number `at`, from 0 on, and, of a pod that asks for it by itself, for `CHANNEL_DATA`, whole: who asks
+    /// for a header then asks for one that came. `None` after `timeout`.
     pub async fn call(&self, at: usize, timeout: Duration) -> Option<PodCall> {
         let deadline = Instant::now() + timeout;
         loop {
-            if let Some(call) = locked(&self.calls).get(at).filter(|call| call.told()) {
+            if let Some(call) = locked(&self.calls).get(at).filter(|call| !self.connects || call.told()) {
                 return Some(call.clone());
             }
             if Instant::now() >= deadline {
