@@ -7,7 +7,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::pod::{self, SecretRef};
+use super::{
+    pod::{self, SecretRef},
+    pod_template::PodTemplate,
+};
 
 /// Pods that hold the conversations.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +71,9 @@ pub struct DataPlane {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "pod::annotations_schema")]
     pub pod_annotations: BTreeMap<String, String>,
+
+    /// What the pods have beside what the operator gives them: placement, volumes, variables.
+    pub pod_template: PodTemplate,
 }
 
 impl Default for DataPlane {
@@ -85,6 +91,7 @@ impl Default for DataPlane {
             priority_class_name: None,
             pod_labels: BTreeMap::new(),
             pod_annotations: BTreeMap::new(),
+            pod_template: PodTemplate::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::{
     gateway::Gateway,
     network::{Network, NetworkType, RtpPortRange},
     pod::{self, SecretKeyRef, SecretRef},
+    pod_template::PodTemplate,
 };
 
 /// FreeSWITCH, run by the operator.
@@ -72,6 +73,15 @@ pub struct FreeSwitch {
     ))]
     pub allowed_peers: Vec<String>,
 
+    /// Address ranges from which network policies let the callers' audio in, in CIDR notation; carriers often send it from others than
+    /// their signalling. Left out: from everywhere, since FreeSWITCH takes what belongs to a call. Without effect with HostNetwork.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 3, max = 43), regex(pattern = r"^[0-9A-Fa-f.:]+/[0-9]+$")))]
+    #[x_kube(validation = Rule::new("self.all(peer, isCIDR(peer))").message(
+        "write each peer as an address range in CIDR notation, such as 203.0.113.0/24, or 203.0.113.7/32 for one address"
+    ))]
+    pub media_peers: Vec<String>,
+
     /// Carriers that FreeSWITCH registers with or sends calls to. The first one takes the calls that the agent transfers, unless
     /// transfers.gateway names another.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -124,6 +134,9 @@ pub struct FreeSwitch {
     #[schemars(schema_with = "pod::annotations_schema")]
     pub pod_annotations: BTreeMap<String, String>,
 
+    /// What FreeSWITCH's pods have beside what the operator gives them: placement, volumes, variables.
+    pub pod_template: PodTemplate,
+
     /// When Karpenter and the Cluster Autoscaler may take a node with FreeSWITCH on it away. Left out: WhenIdle; Never with
     /// network type HostNetwork, where callers come in at that node's address.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,6 +172,7 @@ impl Default for FreeSwitch {
             sip_port: 5060,
             rtp_port_range: RtpPortRange::default(),
             allowed_peers: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"].map(str::to_owned).to_vec(),
+            media_peers: Vec::new(),
             gateways: Vec::new(),
             srtp: Srtp::default(),
             interop: Interop::default(),
@@ -169,6 +183,7 @@ impl Default for FreeSwitch {
             priority_class_name: None,
             pod_labels: BTreeMap::new(),
             pod_annotations: BTreeMap::new(),
+            pod_template: PodTemplate::default(),
             node_removal: None,
         }
     }

@@ -9,6 +9,7 @@ mod gateway;
 mod network;
 mod open_ai;
 mod pod;
+mod pod_template;
 mod scaling;
 mod sessions;
 mod text;
@@ -29,11 +30,13 @@ pub use freeswitch::{
     Acceptance, EslService, EslServiceType, ExternalFreeSwitch, FreeSwitch, InfoKeys, Interop, NodeRemoval, Srtp,
 };
 pub use gateway::{Gateway, GatewayTransport, Registration};
-pub use network::{Network, NetworkType, RtpPortRange};
+pub use network::{IpFamilyPolicy, LoadBalancerNodePorts, Network, NetworkType, RtpPortRange, SipTransport};
 pub use open_ai::{
     Generation, OpenAiBackend, PromptRole, Speech, SpeechFormat, Thoughts, TranscriptFormat, Transcription,
 };
 pub use pod::{SecretKeyRef, SecretRef};
+pub use pod_template::{Fields, PodTemplate, ZoneSpread};
+pub(crate) use pod_template::{saying, typed};
 pub use scaling::{Scaling, ScalingMode};
 pub use sessions::{Drain, RecordAudio, Records, Sessions};
 pub use transfers::{TransferDestination, TransferFailure, TransferMode, Transfers};

@@ -6,12 +6,14 @@
 
 mod check;
 pub mod pattern;
+pub mod pod_template;
 
 use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::api::core::v1::Toleration;
 use serde_json::Value;
 
+use self::pod_template::pod_template;
 use crate::spec::{
     Backends, Conversation, DataPlane, ExternalFreeSwitch, FreeSwitch, Gateway, Generation, Speech, Transcription,
     VoiceTrunkSpec,
@@ -71,6 +73,12 @@ fn free_switch(problems: &mut Problems, path: &Path, managed: &FreeSwitch) {
     for (path, peer) in path.field("allowedPeers").items(&managed.allowed_peers) {
         problems.check(&path, check::cidr(peer));
     }
+    for (path, peer) in path.field("mediaPeers").items(&managed.media_peers) {
+        problems.check(&path, check::cidr(peer));
+    }
+    for (path, range) in network.field("loadBalancerSourceRanges").items(&managed.network.load_balancer_source_ranges) {
+        problems.check(&path, check::cidr(range));
+    }
     for (path, gateway) in path.field("gateways").items(&managed.gateways) {
         check_gateway(problems, &path, gateway);
     }
@@ -78,6 +86,7 @@ fn free_switch(problems: &mut Problems, path: &Path, managed: &FreeSwitch) {
     tolerations(problems, &path.field("tolerations"), &managed.tolerations);
     labels(problems, &path.field("podLabels"), &managed.pod_labels);
     keys(problems, &path.field("podAnnotations"), &managed.pod_annotations);
+    pod_template(problems, &path.field("podTemplate"), &managed.pod_template, pod_template::FREE_SWITCH);
 }
 
 fn check_gateway(problems: &mut Problems, path: &Path, gateway: &Gateway) {
@@ -101,6 +110,7 @@ fn data_plane(problems: &mut Problems, path: &Path, data_plane: &DataPlane) {
     tolerations(problems, &path.field("tolerations"), &data_plane.tolerations);
     labels(problems, &path.field("podLabels"), &data_plane.pod_labels);
     keys(problems, &path.field("podAnnotations"), &data_plane.pod_annotations);
+    pod_template(problems, &path.field("podTemplate"), &data_plane.pod_template, pod_template::DATA_PLANE);
 }
 
 fn backends(problems: &mut Problems, path: &Path, backends: &Backends) {

@@ -144,3 +144,77 @@ fn tolerations_are_what_a_pod_takes() {
         ["spec.dataPlane.tolerations[0].tolerationSeconds"]
     );
 }
+
+#[test]
+fn what_is_added_to_pods_is_as_in_a_pod_and_within_bounds() {
+    let told = |template: Value| {
+        let spec: VoiceTrunkSpec =
+            serde_json::from_value(json!({ "dataPlane": { "podTemplate": template } })).expect("a spec");
+        validate(&spec).into_iter().map(|problem| problem.to_string()).collect::<Vec<_>>()
+    };
+    let volume = json!({ "name": "own", "emptyDir": { "sizeLimit": "1Gi", "medium": "" } });
+    let mounted = |mount: Value| json!({ "volumes": [volume], "volumeMounts": [mount] });
+    let at = |path: &str| mounted(json!({ "name": "own", "mountPath": path }));
+    for good in [
+        json!({}),
+        json!({ "volumes": [volume] }),
+        at("/own"),
+        at("/dev/shm"),
+        at("/etc/sofia-phone-own"),
+        json!({ "env": [{ "name": "_A1" }, { "name": "B", "value": "" }, { "name": "SOFIA", "value": "$(B)" }] }),
+        json!({ "env": [{ "name": "NODE", "valueFrom": { "fieldRef": { "fieldPath": "spec.nodeName" } } }] }),
+        json!({ "affinity": { "nodeAffinity": {} } }),
+    ] {
+        assert!(told(good.clone()).is_empty(), "{good}: {:?}", told(good.clone()));
+    }
+    let many = json!({ "volumes": [{ "name": "own", "configMap": { "name": "x".repeat(17 * 1024) } }] });
+    for (bad, expected) in [
+        (json!({ "affinity": { "nodeAfinity": {} } }), "nodeAfinity, which is not known"),
+        (
+            json!({ "affinity": { "podAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [{}] } } }),
+            "lacks podAffinity",
+        ),
+        (json!({ "volumes": [{ "name": "own", "hostPath": { "path": "/" } }] }), "exactly one of configMap"),
+        (json!({ "volumes": [{ "name": "own" }] }), "exactly one of configMap"),
+        (json!({ "volumes": [{ "name": "own", "emptyDir": {}, "secret": {} }] }), "exactly one of configMap"),
+        (json!({ "volumes": [{ "name": "own", "emptyDir": null }] }), "exactly one of configMap"),
+        (json!({ "volumes": [{ "emptyDir": {} }] }), "lacks name"),
+        (json!({ "volumes": [{ "name": "Own", "emptyDir": {} }] }), "is no name"),
+        (json!({ "volumes": [volume, volume] }), "twice"),
+        (json!({ "volumes": [{ "name": 7, "emptyDir": {} }] }), "is not as in a pod"),
+        (many, "at most 16384"),
+        (mounted(json!({ "name": "other", "mountPath": "/own" })), "not among volumes"),
+        (at("own"), "no path of a mount"),
+        (at("/own/../etc"), "no path of a mount"),
+        (at("/own:ro"), "no path of a mount"),
+        (at("/own\n"), "no path of a mount"),
+        (at(""), "lacks mountPath"),
+        (at("/"), "in the way"),
+        (at("/etc"), "in the way of the operator's /etc/sofia-phone"),
+        (at("/proc/1"), "in the way of the system's /proc"),
+        (at("/dev"), "in the way of the system's /dev"),
+        (at(&format!("/{}", "x".repeat(1024))), "at most 1024"),
+        (
+            json!({ "volumes": [volume], "volumeMounts": [{ "name": "own", "mountPath": "/a" }, { "name": "own", "mountPath": "/a/" }] }),
+            "twice",
+        ),
+        (json!({ "env": [{ "name": "1A" }] }), "is no name"),
+        (json!({ "env": [{ "name": "A=B" }] }), "is no name"),
+        (json!({ "env": [{ "value": "x" }] }), "lacks name"),
+        (json!({ "env": [{ "name": "A" }, { "name": "A" }] }), "twice"),
+        (json!({ "env": [{ "name": "A", "value": "x", "valueFrom": {} }] }), "both value and valueFrom"),
+        (json!({ "env": [{ "name": "SOFIA_PHONE_BACKEND", "value": "mock" }] }), "operator's to set"),
+    ] {
+        let told = told(bad.clone());
+        assert!(told.iter().any(|problem| problem.contains(expected)), "{bad}: {told:?}");
+    }
+}
+
+#[test]
+fn values_of_variables_are_not_repeated() {
+    let env = json!([{ "name": "SOFIA_PHONE_ESL_TOKEN", "value": "secret", "valueFrom": {} }]);
+    let spec: VoiceTrunkSpec =
+        serde_json::from_value(json!({ "dataPlane": { "podTemplate": { "env": env } } })).expect("a spec");
+    let problems = validate(&spec);
+    assert!(!problems.is_empty() && problems.iter().all(|problem| !problem.to_string().contains("secret")));
+}

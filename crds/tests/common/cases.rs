@@ -41,6 +41,11 @@ fn free_switch(value: Value) -> Value {
     json!({ "freeSwitch": value })
 }
 
+fn balanced(mut network: Value) -> Value {
+    network["type"] = "LoadBalancer".into();
+    free_switch(json!({ "network": network, "rtpPortRange": { "start": 20000, "end": 20399 } }))
+}
+
 fn gateway(mut more: Value) -> Value {
     more["name"] = "carrier".into();
     more["proxy"] = "sip.example.com".into();
@@ -144,6 +149,50 @@ fn trunk_cases() -> Vec<Case> {
             "write url as http(s)://host[:port]/path, such as https://records",
             vec![json!({ "records": { "url": "https://records.example.com/calls?site=1" } })],
             vec![json!({ "records": { "url": "https://[records/calls" } })],
+        ),
+        on_create(
+            "spec.freeSwitch.mediaPeers",
+            "write each peer as an address range",
+            vec![free_switch(json!({ "mediaPeers": ["192.0.2.0/24", "2001:db8::/32"] }))],
+            vec![free_switch(json!({ "mediaPeers": ["192.0.2.0/33"] }))],
+        ),
+        on_create(
+            "spec.freeSwitch.network.loadBalancerSourceRanges",
+            "write each range in CIDR notation",
+            vec![balanced(json!({ "loadBalancerSourceRanges": ["192.0.2.0/24"] }))],
+            vec![balanced(json!({ "loadBalancerSourceRanges": ["192.0.2.0/33"] }))],
+        ),
+        on_create(
+            "spec.freeSwitch.network",
+            "leave out loadBalancerClass, loadBalancerSourceRanges and loadBalancerNodePorts",
+            vec![
+                balanced(json!({ "loadBalancerClass": "example.com/a", "loadBalancerNodePorts": "None" })),
+                free_switch(json!({ "network": { "ipFamilyPolicy": "PreferDualStack", "sipTransport": "Udp" } })),
+            ],
+            vec![
+                free_switch(json!({ "network": { "loadBalancerClass": "example.com/a" } })),
+                free_switch(json!({ "network": { "loadBalancerNodePorts": "None" } })),
+                free_switch(
+                    json!({ "network": { "type": "HostNetwork", "loadBalancerSourceRanges": ["192.0.2.0/24"] } }),
+                ),
+            ],
+        ),
+        on_update(
+            "spec.freeSwitch.network",
+            "change type to ClusterIP, and back, to have another loadBalancerClass",
+            balanced(json!({ "loadBalancerClass": "example.com/a" })),
+            vec![
+                balanced(json!({ "loadBalancerClass": "example.com/a", "sipTransport": "Udp" })),
+                free_switch(json!({ "network": { "type": "ClusterIP" } })),
+            ],
+            vec![balanced(json!({ "loadBalancerClass": "example.com/b" })), balanced(json!({}))],
+        ),
+        on_update(
+            "spec.freeSwitch.network",
+            "change type to ClusterIP, and back, to have another loadBalancerClass",
+            balanced(json!({})),
+            vec![balanced(json!({ "sipTransport": "Tcp" }))],
+            vec![balanced(json!({ "loadBalancerClass": "example.com/b" }))],
         ),
         on_create(
             "spec.externalFreeSwitch.allowedPeers",

@@ -64,7 +64,7 @@ fn is_shared(kind: Kind, field: &str) -> bool {
 }
 
 fn is_amount(parent: &str, field: &str) -> bool {
-    matches!(parent, "limits" | "requests") || matches!(field, "averageValue" | "sizeLimit")
+    matches!(parent, "limits" | "requests") || matches!(field, "averageValue" | "divisor" | "sizeLimit")
 }
 
 fn same_amount(one: &str, other: &str) -> bool {

@@ -45,7 +45,10 @@ pub(super) fn deployment(context: &Context<'_>) -> Result<Deployment, BuildError
                 }),
             }),
             revision_history_limit: Some(3),
-            template: template(context, pod_spec(context, container, files)),
+            template: template(
+                context,
+                pod::with_template(pod_spec(context, container, files), &context.spec.data_plane.pod_template),
+            ),
             ..DeploymentSpec::default()
         }),
         status: None,
@@ -84,7 +87,7 @@ fn pod_spec(context: &Context<'_>, container: Container, files: Vec<VolumeProjec
         priority_class_name: data_plane.priority_class_name.clone(),
         node_selector: (!data_plane.node_selector.is_empty()).then(|| data_plane.node_selector.clone()),
         tolerations: pod::some_unless_empty(data_plane.tolerations.clone()),
-        topology_spread_constraints: Some(vec![pod::spread(context, Component::DataPlane)]),
+        topology_spread_constraints: Some(pod::spread(context, Component::DataPlane, &data_plane.pod_template)),
         image_pull_secrets: pod::pull_secrets(&data_plane.image_pull_secrets),
         security_context: Some(pod::security()),
         containers: vec![container],

@@ -72,7 +72,10 @@ pub(super) fn deployment(context: &Context<'_>, free_switch: &FreeSwitch, config
                     &free_switch.pod_labels,
                     &free_switch.pod_annotations,
                 )),
-                spec: Some(pod_spec(context, free_switch, grace_period_seconds)),
+                spec: Some(pod::with_template(
+                    pod_spec(context, free_switch, grace_period_seconds),
+                    &free_switch.pod_template,
+                )),
             },
             ..DeploymentSpec::default()
         }),
@@ -113,7 +116,7 @@ fn pod_spec(context: &Context<'_>, free_switch: &FreeSwitch, grace_period_second
         node_selector: (!free_switch.node_selector.is_empty()).then(|| free_switch.node_selector.clone()),
         tolerations: Some(tolerations(free_switch)),
         priority_class_name: free_switch.priority_class_name.clone(),
-        topology_spread_constraints: Some(vec![pod::spread(context, Component::FreeSwitch)]),
+        topology_spread_constraints: Some(pod::spread(context, Component::FreeSwitch, &free_switch.pod_template)),
         image_pull_secrets: pod::pull_secrets(&free_switch.image_pull_secrets),
         security_context: Some(security(free_switch)),
         containers: vec![container(context, free_switch)],

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ContainerPort, EmptyDirVolumeSource, LocalObjectReference, PodSecurityContext,
+        Capabilities, ContainerPort, EmptyDirVolumeSource, LocalObjectReference, PodSecurityContext, PodSpec,
         ResourceRequirements, SeccompProfile, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
-use sofia_crds::spec::SecretRef;
+use sofia_crds::spec::{PodTemplate, SecretRef, ZoneSpread};
 
 use super::{Labels, labels::Component, metadata::Context};
 
@@ -45,16 +45,47 @@ pub(super) fn container_security(capabilities: &[&str]) -> SecurityContext {
     }
 }
 
-/// Over the nodes as evenly as they allow, each revision by itself, so that a lost node costs as few calls as can be.
-pub(super) fn spread(context: &Context<'_>, component: Component) -> TopologySpreadConstraint {
-    TopologySpreadConstraint {
+/// Over the nodes and their zones as evenly as they allow, each revision by itself, so that what is lost costs as few calls as can be.
+pub(super) fn spread(
+    context: &Context<'_>,
+    component: Component,
+    template: &PodTemplate,
+) -> Vec<TopologySpreadConstraint> {
+    let over = |topology_key: &str, when_unsatisfiable: &str| TopologySpreadConstraint {
         max_skew: 1,
-        topology_key: "kubernetes.io/hostname".to_owned(),
-        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        topology_key: topology_key.to_owned(),
+        when_unsatisfiable: when_unsatisfiable.to_owned(),
         label_selector: Some(context.selector(component)),
         match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
         ..TopologySpreadConstraint::default()
+    };
+    let zone = match template.zone_spread {
+        ZoneSpread::Preferred => Some("ScheduleAnyway"),
+        ZoneSpread::Required => Some("DoNotSchedule"),
+        ZoneSpread::Ignored => None,
+    };
+    let nodes = over("kubernetes.io/hostname", "ScheduleAnyway");
+    [nodes].into_iter().chain(zone.map(|unless| over("topology.kubernetes.io/zone", unless))).collect()
+}
+
+/// Adds what the trunk wants its pods to have besides, to the one container too. The operator's own stays: variables that come later count
+/// more, and names and paths of its own were refused before.
+pub(super) fn with_template(spec: PodSpec, template: &PodTemplate) -> PodSpec {
+    let mut spec = PodSpec {
+        affinity: template.affinity(),
+        runtime_class_name: template.runtime_class_name.clone(),
+        volumes: joined(spec.volumes, template.volumes()),
+        ..spec
+    };
+    for container in &mut spec.containers {
+        container.volume_mounts = joined(container.volume_mounts.take(), template.volume_mounts());
+        container.env = joined(Some(template.env()), container.env.take().unwrap_or_default());
     }
+    spec
+}
+
+fn joined<T>(first: Option<Vec<T>>, then: Vec<T>) -> Option<Vec<T>> {
+    some_unless_empty(first.unwrap_or_default().into_iter().chain(then).collect())
 }
 
 /// What the pods of a part take of a node when the spec doesn't say.

@@ -15,32 +15,38 @@ use sofia_crds::spec::{FreeSwitch, NetworkType, Switch};
 use super::{
     labels::{Component, METRICS_ACCESS, NAMESPACE_NAME},
     metadata::Context,
-    names, pod,
+    names, pod, service,
 };
 
-/// Calls from the allowed peers, audio from them and from the data plane. Nothing for FreeSWITCH on the node's network, which no policy
-/// reaches: its own list of peers decides there.
+/// Calls from the allowed peers, audio from whom the spec says, or everyone, and from the data plane. Nothing for FreeSWITCH on the node's
+/// network, which no policy reaches: its own list of peers decides there.
 pub(super) fn free_switch(context: &Context<'_>, free_switch: &FreeSwitch) -> Option<NetworkPolicy> {
     let kind = free_switch.network.r#type;
     if kind == NetworkType::HostNetwork {
         return None;
     }
-    let sip = [port("UDP", free_switch.sip_port), port("TCP", free_switch.sip_port)];
+    let transports = service::sip_transports(free_switch.network.sip_transport);
+    let sip = transports.iter().map(|(_, protocol)| port(protocol, free_switch.sip_port)).collect();
     let range = free_switch.rtp_port_range;
     let audio = ports("UDP", range.start, range.end);
-    let mut callers: Vec<_> = free_switch.allowed_peers.iter().map(|peer| block(peer)).collect();
-    if kind == NetworkType::ClusterIP {
-        // With some network plug-ins a block of addresses stands for hosts outside the cluster only. Callers within it are let through
-        // to FreeSWITCH's own list of peers, which goes by address in any case.
-        callers.push(NetworkPolicyPeer {
-            namespace_selector: Some(LabelSelector::default()),
-            ..NetworkPolicyPeer::default()
-        });
-    }
-    let from_callers = rule(callers, sip.into_iter().chain([audio.clone()]).collect());
-    let from_agents = rule(vec![pods_of(context, Component::DataPlane)], vec![audio]);
+    let peers = |ranges: &[String]| -> Vec<NetworkPolicyPeer> {
+        let mut peers: Vec<_> = ranges.iter().map(|range| block(range)).collect();
+        if kind == NetworkType::ClusterIP && !peers.is_empty() {
+            // With some network plug-ins a block of addresses stands for hosts outside the cluster only. Callers within it are let
+            // through to FreeSWITCH's own list of peers, which goes by address in any case.
+            peers.push(NetworkPolicyPeer {
+                namespace_selector: Some(LabelSelector::default()),
+                ..NetworkPolicyPeer::default()
+            });
+        }
+        peers
+    };
+    let calls = rule(peers(&free_switch.allowed_peers), sip);
+    // Carriers send audio from other addresses than their signalling. FreeSWITCH takes it only on ports that a call has.
+    let callers_audio = rule(peers(&free_switch.media_peers), vec![audio.clone()]);
+    let agents_audio = rule(vec![pods_of(context, Component::DataPlane)], vec![audio]);
     let name = names::free_switch(context.name);
-    Some(policy(context, Component::FreeSwitch, name, vec![from_callers, from_agents]))
+    Some(policy(context, Component::FreeSwitch, name, vec![calls, callers_audio, agents_audio]))
 }
 
 /// Calls and audio from FreeSWITCH; figures and drain for the operator; metrics for namespaces that are marked for it.

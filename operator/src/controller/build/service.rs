@@ -7,12 +7,12 @@ use k8s_openapi::{
     api::core::v1::{Service, ServicePort, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
 };
-use sofia_crds::spec::{EslService, EslServiceType, FreeSwitch, NetworkType};
+use sofia_crds::spec::{EslService, EslServiceType, FreeSwitch, LoadBalancerNodePorts, NetworkType, SipTransport};
 
 use super::{
     labels::{self, Component},
     metadata::Context,
-    names,
+    names, pod,
 };
 
 /// Where callers find FreeSWITCH.
@@ -22,7 +22,9 @@ use super::{
 pub(super) fn free_switch(context: &Context<'_>, free_switch: &FreeSwitch) -> Service {
     let network = &free_switch.network;
     let balanced = network.r#type == NetworkType::LoadBalancer;
-    let mut ports = vec![port("sip-udp", "UDP", free_switch.sip_port), port("sip-tcp", "TCP", free_switch.sip_port)];
+    let sip =
+        sip_transports(network.sip_transport).iter().map(|(name, protocol)| port(name, protocol, free_switch.sip_port));
+    let mut ports: Vec<ServicePort> = sip.collect();
     if balanced {
         let range = free_switch.rtp_port_range;
         ports.extend((range.start..=range.end).map(|number| port(&format!("rtp-{number}"), "UDP", number)));
@@ -32,6 +34,14 @@ pub(super) fn free_switch(context: &Context<'_>, free_switch: &FreeSwitch) -> Se
         spec: Some(ServiceSpec {
             // `Local` keeps the callers' addresses, by which FreeSWITCH decides whether it takes a call.
             external_traffic_policy: balanced.then(|| "Local".to_owned()),
+            load_balancer_class: network.load_balancer_class.clone().filter(|_| balanced),
+            load_balancer_source_ranges: pod::some_unless_empty(network.load_balancer_source_ranges.clone())
+                .filter(|_| balanced),
+            // Said only where it is not Kubernetes' own default.
+            allocate_load_balancer_node_ports: (balanced
+                && network.load_balancer_node_ports == LoadBalancerNodePorts::None)
+                .then_some(false),
+            ip_family_policy: network.ip_family_policy.map(|policy| policy.as_str().to_owned()),
             ..spec(context, Component::FreeSwitch, if balanced { "LoadBalancer" } else { "ClusterIP" }, ports)
         }),
         status: None,
@@ -84,6 +94,16 @@ pub(super) fn pods(context: &Context<'_>) -> Service {
             ..spec(context, Component::DataPlane, "ClusterIP", vec![port("admin", "TCP", names::ADMIN_PORT)])
         }),
         status: None,
+    }
+}
+
+/// Names and protocols of the ports for SIP.
+pub(super) fn sip_transports(transport: SipTransport) -> &'static [(&'static str, &'static str)] {
+    const BOTH: [(&str, &str); 2] = [("sip-udp", "UDP"), ("sip-tcp", "TCP")];
+    match transport {
+        SipTransport::Both => &BOTH,
+        SipTransport::Udp => &[BOTH[0]],
+        SipTransport::Tcp => &[BOTH[1]],
     }
 }
 

@@ -41,6 +41,10 @@ const WORDS: &[&str] = &[
     "WhenIdle",
     "Accepted",
     "Refused",
+    "Allocated",
+    "Preferred",
+    "SingleStack",
+    "spare",
 ];
 
 /// What nothing is built from, and who reads it instead.
@@ -83,6 +87,7 @@ fn others(value: &Value) -> Vec<Value> {
             Some(number) => vec![json!(number + 60), json!(number - 60), json!(8000)],
             None => vec![json!(0.5)],
         },
+        Value::Bool(truth) => vec![json!(!truth)],
         Value::String(text) => WORDS.iter().copied().map(Value::from).chain([json!(format!("{text}0"))]).collect(),
         _ => Vec::new(),
     }
@@ -159,7 +164,16 @@ fn every_field_of_a_trunk_with_freeswitch_changes_an_object() {
         // Only with the effect that is there.
         for_good[section]["tolerations"][0].as_object_mut().expect("a toleration").remove("tolerationSeconds");
     }
-    assert_heard(&[spec, for_good]);
+    // A volume's name and its mount's are the same, so one can be another only where there is a second volume.
+    let (mut two_volumes, mut mounted_other) = (spec.clone(), spec.clone());
+    for section in ["freeSwitch", "dataPlane"] {
+        for spec in [&mut two_volumes, &mut mounted_other] {
+            let volumes = spec[section]["podTemplate"]["volumes"].as_array_mut().expect("volumes");
+            volumes.push(json!({ "name": "spare", "emptyDir": {} }));
+        }
+        mounted_other[section]["podTemplate"]["volumeMounts"][0]["name"] = json!("spare");
+    }
+    assert_heard(&[spec, for_good, two_volumes, mounted_other]);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod fields;
 mod guarantees;
 mod kinds;
+mod network;
+mod pod_template;
 mod settings;
 mod whole;
 
