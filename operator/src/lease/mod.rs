@@ -9,6 +9,7 @@
 //! renewal is refused.
 
 pub mod election;
+pub mod writes;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -59,8 +60,8 @@ pub struct Leader {
 pub struct Tenure(Arc<Mutex<Option<Instant>>>);
 
 impl Tenure {
-    /// Whether the lease is still held at `now`. Asked before a write, it keeps a process that was paused from writing
-    /// what another replica decides by then.
+    /// Whether the lease is still held at `now`. Asked before each write ([`Tenure::writes_of`]), it keeps a process that was
+    /// paused from writing what another replica decides by then.
     pub fn holds(&self, now: Instant) -> bool {
         self.until().is_some_and(|until| now < until)
     }
