@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Renders the kustomize bases and the copy of the alerts from the chart, which is where they are written: `config/render.sh [FOLDER]`, this folder when left
-# out. By hand are the kustomizations, the namespace, the two patches of custom-metrics, samples, compose, Grafana and the alerts' tests; the CRD is
+# Renders the kustomize bases and the copies of the alerts and of the dashboard from the chart, which is where they are written: `config/render.sh [FOLDER]`, this folder when left
+# out. By hand are the kustomizations, the namespace, the two patches of custom-metrics, samples, compose and the alerts' tests; the CRD is
 # crdgen's. charts/check.sh renders into another folder and compares, and compares what kustomize makes of all of it with what helm does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,3 +34,5 @@ render rbac/voicetrunk_roles.yaml aggregated-roles.yaml
 render custom-metrics/custom_metrics.yaml custom-metrics.yaml -- --set customMetrics.enabled=true
 mkdir -p "$out/prometheus"
 cp "$chart/files/alerts.yaml" "$out/prometheus/alerts.yaml"
+mkdir -p "$out/grafana"
+cp "$chart/files/dashboard.json" "$out/grafana/sofia-phone.json"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -191,6 +192,10 @@ func bundle(root, rendered string, chart chartFile, files map[string]string) err
 	if err != nil {
 		return err
 	}
+	icon, err := os.ReadFile(filepath.Join(root, "docs/icon.svg"))
+	if err != nil {
+		return err
+	}
 	const folder = "config/olm/manifests/"
 	var deployments, permissions, clusterPermissions []any
 	account, image := "", ""
@@ -262,6 +267,7 @@ func bundle(root, rendered string, chart chartFile, files map[string]string) err
 			"minKubeVersion": least,
 			"maturity":       "alpha",
 			"keywords":       chart.Keywords,
+			"icon":           []any{object{"base64data": base64.StdEncoding.EncodeToString(icon), "mediatype": "image/svg+xml"}},
 			"provider":       object{"name": "Sofia Phone", "url": chart.Home},
 			"links":          []any{object{"name": "Sources", "url": chart.Home}},
 			"installModes":   modes,

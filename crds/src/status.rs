@@ -50,6 +50,11 @@ pub struct VoiceTrunkStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free_switch: Option<FreeSwitchPods>,
 
+    /// What FreeSWITCH says of its gateways.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub gateways: Vec<GatewayStatus>,
+
     /// Data-plane pods that end while their calls run on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drains: Option<Drains>,
@@ -87,6 +92,52 @@ pub struct FreeSwitchPods {
     /// Pods that take no new calls and end when theirs have.
     #[schemars(range(min = 0, max = 10000))]
     pub draining: u32,
+
+    /// Channels of the pods that take calls; a call has three. Absent while that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub channels: Option<u32>,
+
+    /// Most sessions that one of the pods began in a second of the last five minutes. Absent while that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub sessions_per_second: Option<u32>,
+}
+
+/// What FreeSWITCH says of a gateway.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayStatus {
+    /// Its name in spec.freeSwitch.gateways.
+    #[schemars(length(max = 63))]
+    pub name: String,
+
+    /// Whether calls come and go through it; with several FreeSWITCHs where it is worst.
+    #[serde(default)]
+    pub state: GatewayState,
+
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time_schema")]
+    pub since: Option<Time>,
+}
+
+/// How FreeSWITCH stands with a gateway.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum GatewayState {
+    /// FreeSWITCH could not be asked, or doesn't know the gateway yet.
+    #[default]
+    Unknown,
+    /// The gateway has FreeSWITCH's registration.
+    Registered,
+    /// FreeSWITCH does not register with it; nothing speaks against it.
+    Reachable,
+    /// The registration has not been answered yet.
+    Registering,
+    /// It doesn't answer FreeSWITCH's OPTIONS.
+    Unreachable,
+    /// It refuses the registration, or doesn't answer it; FreeSWITCH tries again.
+    Failed,
 }
 
 /// Pods that end while their calls run on.

@@ -9,6 +9,7 @@
 //! | where a kind of object is built | `controller/build/`, a file a kind |
 //! | FreeSWITCH's configuration and dialplan | [`freeswitch`] |
 //! | how many pods there shall be and which one goes | [`fleet`] |
+//! | how FreeSWITCH is asked for its gateways and channels | [`switch`] |
 //! | names, labels and annotations of a trunk's objects | [`vocabulary`] |
 //! | leader election | [`lease`] |
 //! | the operator's own HTTP | [`server`], [`custom_metrics`] |
@@ -24,5 +25,6 @@ pub mod release;
 mod seats;
 pub mod secret_text;
 pub mod server;
+pub mod switch;
 pub mod telemetry;
 pub mod vocabulary;

@@ -15,6 +15,7 @@ use sofia_operator::fleet::scrape::Scraper;
 use sofia_operator::lease::{Candidate, EXIT_LEASE_LOST, Leader};
 use sofia_operator::metrics::{Metrics, observer::Observer};
 use sofia_operator::server::{self, Health, Stage};
+use sofia_operator::switch::forward::Forwarded;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -54,8 +55,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
             metrics.leads(true);
             leads.send_replace(true);
             let observe = Arc::new(Observer { metrics: Arc::clone(&metrics), health: Arc::clone(&health) });
+            let switches = Arc::new(Forwarded::new(client.clone()));
             let parts = Parts {
-                client,
+                client: leader.tenure().writes_of(&client),
                 instance: settings.pod_name.clone(),
                 settings: controller::Settings {
                     namespace: settings.watch_namespace.clone(),
@@ -68,6 +70,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
                 },
                 release: settings.release,
                 pods: Arc::new(scraper),
+                switches,
                 observe,
                 clock: Arc::new(Timestamp::now),
                 random: Box::new(rand::make_rng::<rand::rngs::StdRng>()),

@@ -3,11 +3,12 @@
 use std::{fs, path::Path};
 
 /// The folder or file of `src`, and the parts that nothing in it may use.
-const INWARD: [(&str, &[&str]); 5] = [
+const INWARD: [(&str, &[&str]); 6] = [
     ("vocabulary", &["controller", "custom_metrics", "fleet", "freeswitch", "lease", "metrics", "server"]),
     ("fleet", &["controller", "custom_metrics", "freeswitch", "lease", "server"]),
     ("freeswitch", &["controller", "custom_metrics", "fleet", "lease", "server"]),
     ("custom_metrics", &["controller", "freeswitch", "lease"]),
+    ("switch", &["controller", "custom_metrics", "fleet", "lease", "server"]),
     ("lease", &["controller", "custom_metrics", "fleet", "freeswitch"]),
 ];
 

@@ -88,6 +88,12 @@ const NUMBER_PATTERN: &str = concat!(
         description = "Why they can or can't be"
     ),
     printcolumn(
+        name = "Degraded",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Degraded")].reason"#,
+        description = "What is wrong that does not go away by waiting; AllWell when nothing is"
+    ),
+    printcolumn(
         name = "Sessions",
         type_ = "integer",
         json_path = ".status.sessions.active",

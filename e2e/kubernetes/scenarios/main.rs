@@ -7,6 +7,7 @@ mod bad_spec;
 mod capacity;
 mod evicted;
 mod freeswitch_restarted;
+mod gateways;
 mod network_and_tokens;
 mod node_drained;
 mod operator_killed;

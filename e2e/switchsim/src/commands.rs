@@ -83,7 +83,7 @@ fn fsctl(core: &Core, words: &[&str]) -> String {
     }
 }
 
-/// `sofia profile NAME unregister all|GATEWAY` and `sofia status gateway NAME`.
+/// `sofia profile NAME unregister all|GATEWAY` and `sofia status|xmlstatus gateway NAME`.
 fn sofia(core: &Core, words: &[&str]) -> String {
     match words {
         ["profile", profile, "unregister", gateway] => {
@@ -97,14 +97,22 @@ fn sofia(core: &Core, words: &[&str]) -> String {
             OK.to_owned()
         }
         ["profile", _, "unregister"] => "-ERR NO gateway name provided!\n".to_owned(),
-        ["status", "gateway", name] => gateway_status(core, name),
-        _ => {
-            "-ERR switchsim knows sofia profile NAME unregister all|GATEWAY and sofia status gateway NAME\n".to_owned()
-        }
+        ["status", "gateway", name] => gateway_status(core, name, |profile, state, status| {
+            format!("Name    \t{name}\nProfile \t{profile}\nState   \t{state}\nStatus  \t{status}\n")
+        }),
+        ["xmlstatus", "gateway", name] => gateway_status(core, name, |profile, state, status| {
+            format!(
+                "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n  <gateway>\n    <name>{name}</name>\n    <profile>{profile}</profile>\n    \
+                 <state>{state}</state>\n    <status>{status}</status>\n  </gateway>\n"
+            )
+        }),
+        _ => "-ERR switchsim knows sofia profile NAME unregister all|GATEWAY and sofia status|xmlstatus gateway NAME\n"
+            .to_owned(),
     }
 }
 
-fn gateway_status(core: &Core, name: &str) -> String {
+/// In the words of `told`, which is given profile, state and status.
+fn gateway_status(core: &Core, name: &str, told: impl FnOnce(&str, &str, &str) -> String) -> String {
     let of = core.config.profiles().iter().find(|profile| profile.gateways.iter().any(|gateway| gateway == name));
     let Some(profile) = of else { return "Invalid Gateway!\n".to_owned() };
     let registers = profile.registering.iter().any(|gateway| gateway == name);
@@ -113,7 +121,7 @@ fn gateway_status(core: &Core, name: &str) -> String {
         (true, false) => ("REGED", "UP"),
         (false, false) => ("NOREG", "UP"),
     };
-    format!("Name    \t{name}\nProfile \t{}\nState   \t{state}\nStatus  \t{status}\n", profile.name)
+    told(&profile.name, state, status)
 }
 
 fn hang_up_all(core: &Core, cause: Option<&str>) -> String {

@@ -471,6 +471,9 @@ async fn a_gateway_gives_its_registration_back_when_told() {
         told.lines().find_map(|line| line.strip_prefix("State   \t").map(str::to_owned))
     };
     assert_eq!((state("carrier").as_deref(), state("peer").as_deref()), (Some("REGED"), Some("NOREG")));
+    let xml = switch.api("sofia xmlstatus gateway carrier");
+    assert!(xml.contains("<state>REGED</state>") && xml.contains("<status>UP</status>"), "{xml}");
+    assert_eq!(switch.api("sofia xmlstatus gateway nobody"), "Invalid Gateway!\n");
     assert_eq!(switch.api("sofia profile nobody unregister all"), "Invalid Profile [nobody]\n");
     assert_eq!(switch.api("sofia profile edge unregister other"), "-ERR NO such gateway.!\n");
     assert_eq!(state("carrier").as_deref(), Some("REGED"));

@@ -111,16 +111,41 @@ impl Written {
     }
 }
 
-/// Asks all pods that can be asked, by name.
-pub async fn ask(pods: &dyn Pods, all: &[Arc<Pod>]) -> BTreeMap<String, PodFigures> {
-    let answers: Vec<BoxFuture<'_, Option<(String, PodFigures)>>> = all
-        .iter()
-        .filter_map(|pod| {
-            let (name, address) = (pod.name_any(), view::address(pod)?);
-            Some(Box::pin(async move { Some((name, pods.figures(address).await?)) }) as BoxFuture<'_, _>)
-        })
-        .collect();
-    stream::iter(answers).buffer_unordered(ASKED_AT_A_TIME).filter_map(std::future::ready).collect().await
+/// What the pods of a large fleet said a moment ago.
+#[derive(Debug, Default)]
+pub struct Heard {
+    at: Option<Instant>,
+    figures: BTreeMap<String, PodFigures>,
+}
+
+/// Asks all pods that can be asked, by name. Of a fleet with more than can be asked at a time, those that answered less than `fresh` ago are not
+/// asked again: each of their events brings a pass, and where hundreds are full now and then each would be asked several times a second.
+pub async fn ask(
+    pods: &dyn Pods,
+    all: &[Arc<Pod>],
+    heard: &mut Heard,
+    fresh: Duration,
+) -> BTreeMap<String, PodFigures> {
+    let known = if all.len() > ASKED_AT_A_TIME && heard.at.is_some_and(|at| at.elapsed() < fresh) {
+        std::mem::take(&mut heard.figures)
+    } else {
+        heard.at = Some(Instant::now());
+        BTreeMap::new()
+    };
+    let mut figures = BTreeMap::new();
+    let mut answers: Vec<BoxFuture<'_, Option<(String, PodFigures)>>> = Vec::new();
+    for pod in all {
+        let (name, Some(address)) = (pod.name_any(), view::address(pod)) else { continue };
+        match known.get(&name) {
+            Some(said) => drop(figures.insert(name, *said)),
+            None => answers.push(Box::pin(async move { Some((name, pods.figures(address).await?)) })),
+        }
+    }
+    let asked: Vec<_> =
+        stream::iter(answers).buffer_unordered(ASKED_AT_A_TIME).filter_map(std::future::ready).collect().await;
+    figures.extend(asked);
+    heard.figures = if all.len() > ASKED_AT_A_TIME { figures.clone() } else { BTreeMap::new() };
+    figures
 }
 
 /// One trunk's pods, to be acted on.
@@ -298,5 +323,55 @@ impl Acted {
     pub fn wrote(&self) -> bool {
         let Self { began, marked, changed, deleted, problem: _, waiting: _ } = self;
         ![began, marked, changed, deleted].iter().all(|names| names.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Pods that all say the same, and count how often they are asked.
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl Pods for Counted {
+        fn figures(&self, _: IpAddr) -> BoxFuture<'_, Option<PodFigures>> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Box::pin(std::future::ready(Some(PodFigures::default())))
+        }
+
+        fn drain<'a>(&'a self, _: IpAddr, _: &'a SecretText) -> BoxFuture<'a, Result<(), String>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    fn fleet(count: usize) -> Vec<Arc<Pod>> {
+        let pod = |index: usize| {
+            let running = json!({ "name": "dataplane", "ready": true, "state": { "running": {} } });
+            json!({ "metadata": { "name": format!("pod-{index}") }, "status": {
+                "phase": "Running", "podIP": format!("10.0.{}.{}", index / 200, index % 200 + 1), "containerStatuses": [running],
+            } })
+        };
+        (0..count).map(|index| Arc::new(serde_json::from_value(pod(index)).expect("a pod"))).collect()
+    }
+
+    #[tokio::test]
+    async fn a_large_fleet_is_not_asked_again_at_once_and_what_is_new_in_it_is() {
+        let (pods, mut heard) = (Counted::default(), Heard::default());
+        let long = Duration::from_secs(600);
+        for (count, fresh, asked) in [
+            (100, long, 100),
+            (100, long, 100),
+            (103, long, 103),
+            (40, long, 103),
+            (100, Duration::ZERO, 203),
+            (20, long, 223),
+            (20, long, 243),
+        ] {
+            assert_eq!(ask(&pods, &fleet(count), &mut heard, fresh).await.len(), count);
+            assert_eq!(pods.0.load(Ordering::SeqCst), asked, "{count}");
+        }
     }
 }

@@ -15,7 +15,13 @@ use sofia_crds::{VoiceTrunkStatus, validate};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    act::Written, apply::Seen, dereference::Referenced, guard::Guard, in_force::LastGood, status::Problem,
+    act::{Heard, Written},
+    apply::Seen,
+    dereference::Referenced,
+    guard::Guard,
+    in_force::LastGood,
+    look::Sights,
+    status::Problem,
     stores::TrunkKey,
 };
 use crate::fleet::decide;
@@ -41,6 +47,10 @@ pub struct Memory {
     pub looked_for_spec: Option<Instant>,
     /// Of its calls, for FreeSWITCH's nodes.
     pub guard: Guard,
+    /// Of what its data-plane pods said.
+    pub heard: Heard,
+    /// Of what its FreeSWITCH said.
+    pub sights: Sights,
     /// What its status was last set to.
     pub reported: Option<Reported>,
     /// Its data plane's Deployment as the API server answered when it was last written, until the watch shows that too.

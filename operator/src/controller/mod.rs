@@ -13,6 +13,7 @@
 //! | what was decided is done | [`carry_out`] |
 //! | draining, marking | [`act`] |
 //! | whether node autoscalers may take FreeSWITCH's node | [`guard`] |
+//! | what FreeSWITCH says of itself | [`look`] |
 //! | the status, and when it is written | [`status`], [`report`] |
 //! | events | [`events`] |
 
@@ -25,6 +26,7 @@ pub mod dereference;
 pub mod events;
 pub mod guard;
 pub mod in_force;
+pub mod look;
 pub mod memory;
 pub mod observe;
 pub mod reconcile;
@@ -63,7 +65,7 @@ use self::{
     stores::{Guarded, Stores, TrunkKey},
     watches::Watches,
 };
-use crate::release::Release;
+use crate::{release::Release, switch::Switches};
 
 /// Where, how often, how long and how much at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +80,10 @@ pub struct Settings {
     pub secrets_interval: Duration,
     /// How often they are read while one of them is missing or can't be used.
     pub repair_interval: Duration,
+    /// How soon a pod of a large fleet is asked again when there are news of others.
+    pub ask_again: Duration,
+    /// How often FreeSWITCH is asked for its gateways and channels.
+    pub switch_interval: Duration,
     /// How soon a trunk is looked at again when something is on its way out of the cluster or was changed by others meanwhile.
     pub waiting_interval: Duration,
     /// Longest pause before a pass that the API server failed is repeated.
@@ -103,6 +109,8 @@ impl Default for Settings {
             totals_interval: Duration::from_secs(15),
             secrets_interval: Duration::from_secs(30),
             repair_interval: Duration::from_secs(5),
+            ask_again: Duration::from_secs(1),
+            switch_interval: Duration::from_secs(30),
             waiting_interval: Duration::from_secs(1),
             longest_pause: Duration::from_secs(60),
             debounce: Duration::from_millis(100),
@@ -124,6 +132,8 @@ pub struct Parts {
     pub settings: Settings,
     /// How the data-plane pods are spoken to.
     pub pods: Arc<dyn Pods>,
+    /// How FreeSWITCH is looked at.
+    pub switches: Arc<dyn Switches>,
     /// Who counts.
     pub observe: Arc<dyn Observe>,
     /// What time it is.
@@ -140,6 +150,7 @@ pub struct Context {
     release: Release,
     settings: Settings,
     pods: Arc<dyn Pods>,
+    switches: Arc<dyn Switches>,
     observe: Arc<dyn Observe>,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     random: Arc<Mutex<Box<dyn CryptoRng + Send>>>,
@@ -207,7 +218,7 @@ struct Failed {
 /// here asks whether it still is one. When the cluster learns or forgets a kind that is not built in, the work is taken up anew, as by an
 /// operator that has just started.
 pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
-    let Parts { client, release, settings, pods, observe, clock, random, instance } = parts;
+    let Parts { client, release, settings, pods, switches, observe, clock, random, instance } = parts;
     let random = Arc::new(Mutex::new(random));
     let mut monitors = knows_pod_monitors(&client).await?;
     while !stop.is_cancelled() {
@@ -219,6 +230,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Error> {
             release: release.clone(),
             settings: settings.clone(),
             pods: Arc::clone(&pods),
+            switches: Arc::clone(&switches),
             observe: Arc::clone(&observe),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::stores::TrunkKey;
+use super::{look::SwitchView, stores::TrunkKey};
 use crate::metrics::{ApplyResult, DrainEnd, TrunkFigures};
 
 /// How a pass over one trunk ended.
@@ -58,6 +58,8 @@ pub trait Observe: Send + Sync + 'static {
     fn fleet(&self, trunk: &TrunkKey, figures: &TrunkFigures);
     /// What one trunk's conditions say.
     fn conditions(&self, trunk: &TrunkKey, conditions: &[Condition]);
+    /// What one trunk's FreeSWITCH said of itself; nothing where it runs elsewhere.
+    fn switch(&self, trunk: &TrunkKey, switch: Option<&SwitchView>);
     /// A trunk is no more; its series end.
     fn forget(&self, trunk: &TrunkKey);
 }
@@ -79,5 +81,6 @@ impl Observe for Unobserved {
     fn drain_ended(&self, _: DrainEnd) {}
     fn fleet(&self, _: &TrunkKey, _: &TrunkFigures) {}
     fn conditions(&self, _: &TrunkKey, _: &[Condition]) {}
+    fn switch(&self, _: &TrunkKey, _: Option<&SwitchView>) {}
     fn forget(&self, _: &TrunkKey) {}
 }

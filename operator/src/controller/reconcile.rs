@@ -28,7 +28,8 @@ use super::{
     carry_out::{Carried, Site, carry_out},
     dereference::{self, Referenced, dereference},
     events::notices,
-    in_force::{self, InForce},
+    in_force::{self, InForce, Means},
+    look::{self, SwitchView},
     memory::{Checked, Memory, Read, Reported, about},
     observe::Outcome,
     report::{self, Subject},
@@ -100,7 +101,7 @@ pub async fn pass(context: &Context, trunk: &Guarded) -> Option<Pass> {
 async fn look(context: &Context, key: &TrunkKey, guarded: &Guarded, memory: &mut Memory) -> Pass {
     let (now, metadata) = (context.now(), guarded.meta());
     let surroundings = Surroundings::of(context, key, memory);
-    let figures = ask(context, &surroundings.data_plane_pods).await;
+    let figures = ask(context, &surroundings.data_plane_pods, memory).await;
     let (in_force, mut problem) = spec_in_force(context, key, guarded, surroundings.data_plane.is_some(), memory).await;
     // What the status is about: with nothing in force, what the trunk asks for in vain.
     let trunk = match (&in_force, &guarded.0) {
@@ -109,6 +110,7 @@ async fn look(context: &Context, key: &TrunkKey, guarded: &Guarded, memory: &mut
         (None, Err(_)) => Cow::Owned(VoiceTrunk { metadata: metadata.clone(), ..VoiceTrunk::default() }),
     };
     let load_balancer = load_balancer(context, key, &trunk, memory).await;
+    let switch = look_at_switch(context, key, &trunk, in_force.as_ref(), &surroundings.free_switch_pods, memory).await;
     let mut carried = Carried {
         serving: WorkloadView::of(&surroundings.data_plane.clone().unwrap_or_default()).desired,
         ..Carried::default()
@@ -168,6 +170,7 @@ async fn look(context: &Context, key: &TrunkKey, guarded: &Guarded, memory: &mut
         free_switch_pods: &free_switch_facts,
         data_plane_pods: &data_plane_facts,
         serving: carried.serving,
+        switch: switch.as_ref(),
         entry_point: EntryPointFacts { load_balancer: load_balancer.as_ref(), node_addresses: &nodes },
     });
     if in_force.is_none() && guarded.0.is_err() {
@@ -178,6 +181,7 @@ async fn look(context: &Context, key: &TrunkKey, guarded: &Guarded, memory: &mut
     let managed = matches!(trunk.spec.switch(), Switch::Managed(_));
     let of_free_switch = managed.then_some(free_switch_facts.as_slice());
     context.observe.fleet(key, &trunk_figures(&data_plane_facts, data_plane.as_ref(), of_free_switch));
+    context.observe.switch(key, switch.as_ref());
     context.observe.conditions(key, &status.conditions);
     count(context, &carried);
     let told = notices(standing.as_ref(), &status, &carried.done);
@@ -222,11 +226,30 @@ fn fleet<'a>(context: &'a Context, key: &'a TrunkKey, all: &'a [Arc<Pod>]) -> Fl
 }
 
 /// Asks the pods, and counts those that did not answer.
-async fn ask(context: &Context, pods: &[Arc<Pod>]) -> BTreeMap<String, PodFigures> {
-    let figures = act::ask(&*context.pods, pods).await;
+async fn ask(context: &Context, pods: &[Arc<Pod>], memory: &mut Memory) -> BTreeMap<String, PodFigures> {
+    let figures = act::ask(&*context.pods, pods, &mut memory.heard, context.settings.ask_again).await;
     let asked = pods.iter().filter(|pod| view::address(pod).is_some()).count();
     (figures.len()..asked).for_each(|_| context.observe.scrape_failed());
     figures
+}
+
+/// What is known of the trunk's FreeSWITCH; nothing of one that runs elsewhere.
+async fn look_at_switch(
+    context: &Context,
+    key: &TrunkKey,
+    trunk: &VoiceTrunk,
+    in_force: Option<&InForce<'_>>,
+    pods: &[Arc<Pod>],
+    memory: &mut Memory,
+) -> Option<SwitchView> {
+    let Switch::Managed(free_switch) = trunk.spec.switch() else { return None };
+    let password = in_force.and_then(|in_force| match &in_force.means {
+        Means::Whole(referenced) => Some(&referenced.event_socket_password),
+        Means::Pods(_) => None,
+    });
+    let next = || about(context.settings.switch_interval, context.chance());
+    let sights = &mut memory.sights;
+    Some(look::look(&*context.switches, &key.namespace, free_switch, password, pods, sights, next).await)
 }
 
 /// Calls in progress, if every pod that can be asked told its own.

@@ -27,7 +27,11 @@ fn difference(now: Option<&VoiceTrunkStatus>, then: &VoiceTrunkStatus) -> Differ
     if now == then {
         return Difference::None;
     }
-    let with_totals = VoiceTrunkStatus { sessions: then.sessions, ready_replicas: then.ready_replicas, ..now.clone() };
+    let mut with_totals =
+        VoiceTrunkStatus { sessions: then.sessions, ready_replicas: then.ready_replicas, ..now.clone() };
+    if let (Some(now), Some(then)) = (&mut with_totals.free_switch, &then.free_switch) {
+        (now.channels, now.sessions_per_second) = (then.channels, then.sessions_per_second);
+    }
     if now.sessions.is_some() && with_totals == *then { Difference::Totals } else { Difference::Some }
 }
 
@@ -105,7 +109,7 @@ fn is_older_definition(error: &kube::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use sofia_crds::status::SessionTotals;
+    use sofia_crds::status::{FreeSwitchPods, SessionTotals};
 
     use super::*;
 
@@ -125,6 +129,12 @@ mod tests {
         assert_eq!(difference(Some(&status(1, 1)), &status(2, 2)), Difference::Some);
         let wanted = VoiceTrunkStatus { desired_replicas: 1, ..status(2, 1) };
         assert_eq!(difference(Some(&status(1, 1)), &wanted), Difference::Some);
+        let switch = |channels| {
+            let pods = FreeSwitchPods { channels, sessions_per_second: channels, ..FreeSwitchPods::default() };
+            VoiceTrunkStatus { free_switch: Some(pods), ..status(1, 1) }
+        };
+        assert_eq!(difference(Some(&switch(Some(3))), &switch(Some(6))), Difference::Totals);
+        assert_eq!(difference(Some(&switch(None)), &switch(Some(6))), Difference::Totals);
         let full = VoiceTrunkStatus { ready_replicas: 1, ..status(2, 1) };
         assert_eq!(difference(Some(&status(1, 1)), &full), Difference::Totals, "a pod that is full now and then");
     }

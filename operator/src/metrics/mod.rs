@@ -4,7 +4,7 @@
 pub mod observer;
 mod process;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -121,6 +121,17 @@ impl SwitchPods {
     }
 }
 
+/// What a trunk's FreeSWITCH said of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SwitchFigures {
+    /// Its channels, if they are known.
+    pub channels: Option<u32>,
+    /// The most sessions that began in a second of the last five minutes, and how many may, if they are known.
+    pub sessions_per_second: Option<(u32, u32)>,
+    /// Its gateways by name, those that are known, and whether each is up.
+    pub gateways: BTreeMap<String, bool>,
+}
+
 /// What a condition says: its type, its status, its reason.
 pub type Said = [String; 3];
 
@@ -147,6 +158,13 @@ pub struct Metrics {
     conditions: IntGaugeVec,
     /// The series of `conditions` that there are, by namespace and trunk.
     said: Mutex<HashMap<(String, String), Vec<Said>>>,
+    channels: IntGaugeVec,
+    session_rate: IntGaugeVec,
+    session_rate_limit: IntGaugeVec,
+    gateways: IntGaugeVec,
+    /// What [`Metrics::switch_is`] was last told, by namespace and trunk.
+    switches: Mutex<HashMap<(String, String), SwitchFigures>>,
+    looks_failed: IntCounter,
     watch_failures: IntCounterVec,
     scrape_failures: IntCounter,
     drains_started: IntCounter,
@@ -197,6 +215,36 @@ impl Metrics {
             ),
             conditions: gauges(r, "trunk_condition", "1: what a condition of a trunk says now.", &CONDITION_LABELS),
             said: Mutex::default(),
+            channels: gauges(
+                r,
+                "trunk_freeswitch_channels",
+                "Channels of FreeSWITCH, of which a call has three.",
+                trunk,
+            ),
+            session_rate: gauges(
+                r,
+                "trunk_freeswitch_sessions_per_second",
+                "Most sessions that a FreeSWITCH began in a second of the last five minutes.",
+                trunk,
+            ),
+            session_rate_limit: gauges(
+                r,
+                "trunk_freeswitch_sessions_per_second_limit",
+                "Sessions a second above which FreeSWITCH throttles.",
+                trunk,
+            ),
+            gateways: gauges(
+                r,
+                "trunk_gateway_up",
+                "1 while the gateway takes calls in every FreeSWITCH: registered where it registers, and answering.",
+                &["namespace", "trunk", "gateway"],
+            ),
+            switches: Mutex::default(),
+            looks_failed: counter(
+                r,
+                "freeswitch_looks_failed_total",
+                "FreeSWITCHs that could not be asked for their gateways and channels.",
+            ),
             watch_failures: counters(r, "watch_failures_total", "Watches that were interrupted.", &["kind"]),
             scrape_failures: counter(
                 r,
@@ -274,11 +322,42 @@ impl Metrics {
         *before = now;
     }
 
+    /// A trunk's FreeSWITCH said this of itself. What is no longer known has no series.
+    pub fn switch_is(&self, namespace: &str, trunk: &str, now: SwitchFigures) {
+        let mut all = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.entry((namespace.to_owned(), trunk.to_owned())).or_default();
+        if *before == now {
+            return;
+        }
+        let labels = &[namespace, trunk];
+        let tell = |gauge: &IntGaugeVec, value: Option<u32>| match value {
+            Some(value) => gauge.with_label_values(labels).set(value.into()),
+            None => drop(gauge.remove_label_values(labels)),
+        };
+        tell(&self.channels, now.channels);
+        tell(&self.session_rate, now.sessions_per_second.map(|(rate, _)| rate));
+        tell(&self.session_rate_limit, now.sessions_per_second.map(|(_, limit)| limit));
+        for name in before.gateways.keys().filter(|name| !now.gateways.contains_key(*name)) {
+            let _ = self.gateways.remove_label_values(&[namespace, trunk, name]);
+        }
+        for (name, up) in &now.gateways {
+            self.gateways.with_label_values(&[namespace, trunk, name]).set((*up).into());
+        }
+        *before = now;
+    }
+
+    /// A FreeSWITCH could not be looked at.
+    pub fn look_failed(&self) {
+        self.looks_failed.inc();
+    }
+
     /// A trunk is gone, and its series with it.
     pub fn trunk_is_gone(&self, namespace: &str, trunk: &str) {
+        self.switch_is(namespace, trunk, SwitchFigures::default());
         self.conditions_are(namespace, trunk, Vec::new());
         let key = (namespace.to_owned(), trunk.to_owned());
         self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.switches.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         for (state, _) in SwitchPods::default().by_state() {
             let _ = self.free_switch_pods.remove_label_values(&[namespace, trunk, state]);
         }
@@ -478,6 +557,34 @@ mod tests {
             );
             assert!(text.contains(&line), "{line} in {text}");
         }
+    }
+
+    #[test]
+    fn what_freeswitch_says_is_told_while_it_is_known() {
+        let metrics = Metrics::new(Instant::now());
+        let gateways = |all: &[(&str, bool)]| all.iter().map(|(name, up)| ((*name).to_owned(), *up)).collect();
+        let known = SwitchFigures {
+            channels: Some(6),
+            sessions_per_second: Some((4, 1000)),
+            gateways: gateways(&[("carrier", true), ("pbx", false)]),
+        };
+        metrics.switch_is("voice", "main", known.clone());
+        let told = text(&metrics);
+        for line in [
+            "sofia_operator_trunk_freeswitch_channels{namespace=\"voice\",trunk=\"main\"} 6",
+            "sofia_operator_trunk_freeswitch_sessions_per_second{namespace=\"voice\",trunk=\"main\"} 4",
+            "sofia_operator_trunk_freeswitch_sessions_per_second_limit{namespace=\"voice\",trunk=\"main\"} 1000",
+            "sofia_operator_trunk_gateway_up{gateway=\"carrier\",namespace=\"voice\",trunk=\"main\"} 1",
+            "sofia_operator_trunk_gateway_up{gateway=\"pbx\",namespace=\"voice\",trunk=\"main\"} 0",
+        ] {
+            assert!(told.contains(line), "{line} in {told}");
+        }
+        let one = SwitchFigures { channels: None, gateways: gateways(&[("carrier", false)]), ..known };
+        metrics.switch_is("voice", "main", one);
+        let told = text(&metrics);
+        assert!(!told.contains("pbx") && !told.contains("freeswitch_channels{"), "{told}");
+        metrics.trunk_is_gone("voice", "main");
+        assert!(!text(&metrics).contains("trunk=\"main\""));
     }
 
     #[test]

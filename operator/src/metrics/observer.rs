@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{ApplyResult, DrainEnd, Metrics, ReconcileOutcome, TrunkFigures};
+use super::{ApplyResult, DrainEnd, Metrics, ReconcileOutcome, SwitchFigures, TrunkFigures};
+use crate::controller::look::SwitchView;
 use crate::controller::observe::{Observe, Outcome};
 use crate::controller::stores::TrunkKey;
 use crate::server::{Health, Stage};
+use crate::switch::GatewayState;
 
 /// The controller's observer in a running operator.
 pub struct Observer {
@@ -74,6 +76,19 @@ impl Observe for Observer {
     fn conditions(&self, trunk: &TrunkKey, conditions: &[Condition]) {
         let said = |condition: &Condition| [&condition.type_, &condition.status, &condition.reason].map(String::clone);
         self.metrics.conditions_are(&trunk.namespace, &trunk.name, conditions.iter().map(said).collect());
+    }
+
+    fn switch(&self, trunk: &TrunkKey, switch: Option<&SwitchView>) {
+        let Some(switch) = switch else { return };
+        (0..switch.failed).for_each(|_| self.metrics.look_failed());
+        let up = |state: GatewayState| matches!(state, GatewayState::Registered | GatewayState::Reachable);
+        let known = switch.gateways.iter().filter(|(_, state)| *state != GatewayState::Unknown);
+        let figures = SwitchFigures {
+            channels: switch.channels,
+            sessions_per_second: switch.rate.map(|rate| (rate.peak, rate.limit)),
+            gateways: known.map(|(name, state)| (name.clone(), up(*state))).collect(),
+        };
+        self.metrics.switch_is(&trunk.namespace, &trunk.name, figures);
     }
 
     fn forget(&self, trunk: &TrunkKey) {

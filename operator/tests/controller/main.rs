@@ -7,6 +7,7 @@ mod applied;
 mod deletion;
 mod faults;
 mod fleet;
+mod gateways;
 mod idle;
 mod interrupted;
 mod pruned;

@@ -7,7 +7,12 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use sofia_operator::{controller::act::Pods, fleet::scrape::PodFigures, secret_text::SecretText};
+use sofia_operator::{
+    controller::act::Pods,
+    fleet::scrape::PodFigures,
+    secret_text::SecretText,
+    switch::{Figures, GatewayState, Look, Switches},
+};
 
 use serde_json::json;
 
@@ -26,6 +31,8 @@ struct State {
     silent: bool,
     stay_ready: bool,
     drained: Vec<Drain>,
+    gateway: GatewayState,
+    passwords: Vec<String>,
 }
 
 /// A request to drain that a pod got.
@@ -60,6 +67,16 @@ impl FakeFleet {
     /// Has no pod answer any more, or all again.
     pub fn silence(&self, silent: bool) {
         self.lock().silent = silent;
+    }
+
+    /// Has every FreeSWITCH say this of all its gateways.
+    pub fn gateways(&self, state: GatewayState) {
+        self.lock().gateway = state;
+    }
+
+    /// The passwords with which FreeSWITCH was asked.
+    pub fn passwords(&self) -> Vec<String> {
+        self.lock().passwords.clone()
     }
 
     /// Has pods be ready even when they drain, as they are for a while after a probe.
@@ -100,5 +117,15 @@ impl Pods for FakeFleet {
         figures.draining = true;
         figures.accepting = false;
         Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl Switches for FakeFleet {
+    fn look<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Option<Figures>> {
+        let mut state = self.lock();
+        state.passwords.push(look.password.expose().to_owned());
+        let gateways = look.gateways.iter().map(|name| ((*name).to_owned(), state.gateway)).collect();
+        let figures = Figures { channels: Some(0), gateways, ..Figures::default() };
+        Box::pin(std::future::ready((!state.silent).then_some(figures)))
     }
 }

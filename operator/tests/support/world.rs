@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use sofia_operator::{
     controller::{
         self, Error, Parts, Settings,
+        look::SwitchView,
         observe::{Observe, Outcome},
         stores::TrunkKey,
     },
@@ -79,6 +80,8 @@ impl Observe for Passes {
         let said = conditions.iter().map(|said| [&said.type_, &said.status, &said.reason].map(String::clone)).collect();
         self.conditions.lock().expect("no test panics while it holds them").insert(trunk.name.clone(), said);
     }
+
+    fn switch(&self, _: &TrunkKey, _: Option<&SwitchView>) {}
 
     fn forget(&self, _: &TrunkKey) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
@@ -151,8 +154,11 @@ impl World {
                 class: self.class.clone(),
                 nodes: self.nodes,
                 discovery_interval: Duration::from_millis(30),
+                ask_again: Duration::ZERO,
+                switch_interval: Duration::from_millis(20),
             },
             pods: Arc::new(self.fleet.clone()),
+            switches: Arc::new(self.fleet.clone()),
             observe: self.passes.clone(),
             clock: Arc::new(move || Timestamp::now() + SignedDuration::from_secs(ahead.load(Ordering::SeqCst))),
             random: Box::new(StdRng::seed_from_u64(1)),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use sofia_crds::spec::{BackendKind, NetworkType, ScalingMode, Switch};
-use sofia_crds::status::ConditionType;
+use sofia_crds::status::{ConditionType, GatewayState};
 
 use super::StatusInputs;
 use super::text::{all_pods_are, message, pods};
@@ -250,6 +250,9 @@ fn degraded(inputs: &StatusInputs<'_>, fleet: &Fleet) -> Judgement {
             found.push(("Stalled", format!("{name}: the rollout goes no further: {said}")));
         }
     }
+    if let Some(why) = gateways_down(inputs) {
+        found.push(("GatewayDown", why));
+    }
     if let Some(why) = too_slow_for_takeovers(inputs) {
         found.push(("SessionRateTooLow", why));
     }
@@ -266,6 +269,31 @@ fn degraded(inputs: &StatusInputs<'_>, fleet: &Fleet) -> Judgement {
     let reason = *reason;
     let whys: Vec<String> = found.into_iter().map(|(_, why)| why).collect();
     Judgement::yes(reason, whys.join(". "))
+}
+
+/// Carriers that FreeSWITCH has not, as it says itself. One that is being registered with may come yet.
+fn gateways_down(inputs: &StatusInputs<'_>) -> Option<String> {
+    let gateways = &inputs.switch?.gateways;
+    let whys: Vec<String> = gateways
+        .iter()
+        .filter_map(|(name, state)| {
+            let path = "spec.freeSwitch.gateways";
+            match state {
+                GatewayState::Failed => Some(format!(
+                    "gateway {name} does not take FreeSWITCH's registration: check the username, the realm and the password in {path}, and \
+                     that the carrier is reached at its proxy"
+                )),
+                GatewayState::Unreachable => Some(format!(
+                    "gateway {name} does not answer FreeSWITCH: check its proxy in {path}, and what lies between"
+                )),
+                GatewayState::Unknown
+                | GatewayState::Registered
+                | GatewayState::Reachable
+                | GatewayState::Registering => None,
+            }
+        })
+        .collect();
+    (!whys.is_empty()).then(|| whys.join("; "))
 }
 
 /// BuiltInBackend: callers are answered by the mock. By itself no fault, since that is how a trunk is tried; so it is not Degraded.

@@ -15,7 +15,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use sofia_crds::VoiceTrunk;
 use sofia_crds::spec::Switch;
-use sofia_crds::status::{Drains, FreeSwitchPods, Images, SessionTotals, VoiceTrunkStatus};
+use sofia_crds::status::{
+    Drains, FreeSwitchPods, GatewayState, GatewayStatus, Images, SessionTotals, VoiceTrunkStatus,
+};
 
 pub use conditions::REAL_CALLERS;
 pub use entry_point::{EntryPointFacts, node_addresses};
@@ -23,6 +25,7 @@ pub use problem::Problem;
 pub use trouble::{Trouble, TroubleKind};
 pub use views::{PodFacts, WorkloadView};
 
+use super::look::SwitchView;
 use crate::metrics::{SwitchPods, TrunkFigures};
 use crate::vocabulary::labels::{self, Component};
 
@@ -48,6 +51,8 @@ pub struct StatusInputs<'a> {
     pub data_plane_pods: &'a [PodFacts],
     /// Data-plane pods that shall serve (`Decision.serving`); less than the Deployment's replicas while pods drain.
     pub serving: u32,
+    /// What FreeSWITCH said of itself; nothing of one that runs elsewhere.
+    pub switch: Option<&'a SwitchView>,
     /// What is known of where callers come in.
     pub entry_point: EntryPointFacts<'a>,
 }
@@ -85,6 +90,7 @@ pub fn derive(inputs: &StatusInputs<'_>) -> VoiceTrunkStatus {
         selector: Some(selector(&inputs.trunk.name_any())),
         sessions: inputs.data_plane.map(|_| SessionTotals { active: fleet.active, capacity: fleet.capacity }),
         free_switch: free_switch_pods(inputs),
+        gateways: gateways(inputs),
         drains: inputs.data_plane.map(|_| drains(inputs, &fleet)),
         images: images(inputs),
         entry_point: entry_points.first().cloned(),
@@ -100,7 +106,21 @@ fn free_switch_pods(inputs: &StatusInputs<'_>) -> Option<FreeSwitchPods> {
         replicas: workload.replicas,
         ready: workload.ready,
         draining: u32::try_from(draining).unwrap_or(u32::MAX),
+        channels: inputs.switch.and_then(|switch| switch.channels),
+        sessions_per_second: inputs.switch.and_then(|switch| switch.rate).map(|rate| rate.peak),
     })
+}
+
+/// Each since it has its state.
+fn gateways(inputs: &StatusInputs<'_>) -> Vec<GatewayStatus> {
+    let before = inputs.previous.map(|previous| previous.gateways.as_slice()).unwrap_or_default();
+    let now = Timestamp::from_second(inputs.now.as_second()).unwrap_or(inputs.now);
+    let of = |(name, state): &(String, GatewayState)| {
+        let same = before.iter().find(|gateway| gateway.name == *name && gateway.state == *state);
+        let since = same.and_then(|gateway| gateway.since.clone()).unwrap_or(Time(now));
+        GatewayStatus { name: name.clone(), state: *state, since: Some(since) }
+    };
+    inputs.switch.iter().flat_map(|switch| &switch.gateways).map(of).collect()
 }
 
 /// A pod's time is over by the deadline of its drain, or when Kubernetes ends it, whichever comes first.

@@ -20,6 +20,7 @@ struct Situation {
     free_switch_pods: Vec<PodFacts>,
     pods: Vec<PodFacts>,
     serving: u32,
+    switch: Option<SwitchView>,
     load_balancer: Option<LoadBalancerStatus>,
     nodes: Vec<String>,
 }
@@ -68,6 +69,7 @@ impl Situation {
             free_switch_pods: Vec::new(),
             pods: vec![pod("a", 0, 100), pod("b", 3, 100)],
             serving: 2,
+            switch: None,
             load_balancer: None,
             nodes: Vec::new(),
         }
@@ -84,6 +86,7 @@ impl Situation {
             free_switch_pods: &self.free_switch_pods,
             data_plane_pods: &self.pods,
             serving: self.serving,
+            switch: self.switch.as_ref(),
             entry_point: EntryPointFacts { load_balancer: self.load_balancer.as_ref(), node_addresses: &self.nodes },
         })
     }
@@ -178,7 +181,7 @@ fn pods_of_freeswitch_are_counted_unless_it_runs_elsewhere() {
     let mut situation = well();
     situation.free_switch = Some(WorkloadView { ready: 1, ..workload(2) });
     situation.free_switch_pods = vec![PodFacts { draining: true, ..PodFacts::default() }, PodFacts::default()];
-    let expected = FreeSwitchPods { replicas: 2, ready: 1, draining: 1 };
+    let expected = FreeSwitchPods { replicas: 2, ready: 1, draining: 1, ..FreeSwitchPods::default() };
     assert_eq!(situation.status().free_switch, Some(expected));
     situation.trunk = trunk(json!({ "externalFreeSwitch": { "allowedPeers": ["203.0.113.0/24"] } }));
     assert_eq!(situation.status().free_switch, None);
@@ -671,4 +674,40 @@ fn however_many_pods_fail_messages_stay_short() {
     for condition in situation.status().conditions {
         assert!(condition.message.chars().count() <= 2_000, "{}: {}", condition.type_, condition.message.len());
     }
+}
+
+fn with_gateways(states: &[GatewayState]) -> Situation {
+    let names = (0..).map(|index| format!("carrier-{index}"));
+    let gateways = names.zip(states.iter().copied()).collect();
+    Situation { switch: Some(SwitchView { gateways, channels: Some(6), ..SwitchView::default() }), ..well() }
+}
+
+#[test]
+fn a_carrier_that_freeswitch_has_not_is_told_with_what_to_look_at() {
+    for fine in [GatewayState::Registered, GatewayState::Reachable, GatewayState::Registering, GatewayState::Unknown] {
+        with_gateways(&[fine]).check("Degraded", "False", "AllWell");
+    }
+    let told = with_gateways(&[GatewayState::Registered, GatewayState::Failed, GatewayState::Unreachable]).check(
+        "Degraded",
+        "True",
+        "GatewayDown",
+    );
+    assert!(told.contains("gateway carrier-1 does not take") && told.contains("password"), "{told}");
+    assert!(told.contains("gateway carrier-2 does not answer") && !told.contains("carrier-0"), "{told}");
+    let ready = with_gateways(&[GatewayState::Failed]).condition("Ready");
+    assert_eq!(ready.status, "True", "callers of other carriers are answered");
+}
+
+#[test]
+fn a_gateway_keeps_the_time_since_when_it_is_as_it_is() {
+    let mut situation = with_gateways(&[GatewayState::Registered]);
+    let first = situation.status();
+    let since = |status: &VoiceTrunkStatus| (status.gateways[0].state, status.gateways[0].since.clone());
+    assert_eq!(since(&first), (GatewayState::Registered, Some(Time(situation.now))));
+    assert_eq!(first.free_switch.as_ref().and_then(|pods| pods.channels), Some(6));
+    situation.previous = Some(first.clone());
+    situation.now = Timestamp::from_second(2_000).expect("a time");
+    assert_eq!(since(&situation.status()), since(&first));
+    situation.switch = with_gateways(&[GatewayState::Failed]).switch;
+    assert_eq!(since(&situation.status()), (GatewayState::Failed, Some(Time(situation.now))));
 }
