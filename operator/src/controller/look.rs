@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use sofia_crds::spec::FreeSwitch;
+use tokio::task::JoinSet;
 
 use super::status::PodFacts;
 use crate::{
@@ -20,18 +20,48 @@ use crate::{
 /// How many looks in a row may fail before what was known is known no more.
 const LOOKS_LEFT_OUT: u32 = 3;
 
-/// What is remembered of FreeSWITCH's pods, by their uid.
+/// What is remembered of FreeSWITCH's pods.
 #[derive(Debug, Default)]
-pub struct Sights(HashMap<String, Sight>);
+pub struct Sights {
+    /// By the pods' uid.
+    pods: HashMap<String, Sight>,
+    /// Looks whose answers have not come: no pass waits for them. They end with this.
+    looks: JoinSet<(String, Option<Figures>)>,
+    /// Looks that failed and were not counted yet.
+    failed: u32,
+}
 
 #[derive(Debug)]
 struct Sight {
     /// When it is looked at next.
     next: Instant,
+    /// Whether it is being looked at.
+    asked: bool,
     /// Looks in a row that failed.
     failed: u32,
     /// What it said last.
     figures: Option<Figures>,
+}
+
+impl Sights {
+    /// Takes the answers that have come.
+    fn gather(&mut self) {
+        while let Some(answer) = self.looks.try_join_next() {
+            let Ok((uid, seen)) = answer else { continue };
+            self.failed += u32::from(seen.is_none());
+            let Some(sight) = self.pods.get_mut(&uid) else { continue };
+            sight.asked = false;
+            match seen {
+                Some(figures) => (sight.failed, sight.figures) = (0, Some(figures)),
+                None => {
+                    sight.failed += 1;
+                    if sight.failed >= LOOKS_LEFT_OUT {
+                        sight.figures = None;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// What is known of a trunk's FreeSWITCH, all of its pods that take calls together.
@@ -43,12 +73,16 @@ pub struct SwitchView {
     pub rate: Option<SessionRate>,
     /// Gateways in the order of the spec, each in the worst state that it has in any of them.
     pub gateways: Vec<(String, GatewayState)>,
-    /// Looks of this pass that failed.
+    /// Whether every pod has been looked at, well or in vain. Until then what was known before stands: an operator that has just started, or a
+    /// pod that is new, is no news of a carrier.
+    pub settled: bool,
+    /// Looks that failed since the last pass.
     pub failed: u32,
 }
 
-/// Looks at those pods that take calls and were not looked at for about the interval. `chance` (0 to 1) spreads them.
-pub async fn look(
+/// What is known of those pods that take calls. Those that were not looked at for about the interval, of which `next` tells each time, are
+/// looked at; what they say is known at a later pass, so that a switch that hangs holds up nothing.
+pub fn look(
     switches: &dyn Switches,
     namespace: &str,
     free_switch: &FreeSwitch,
@@ -66,36 +100,34 @@ pub async fn look(
         })
         .filter_map(|pod| Some((pod.uid()?, pod.name_any())))
         .collect();
-    sights.0.retain(|uid, _| taking.iter().any(|(there, _)| there == uid));
-    let names: Vec<&str> = free_switch.gateways.iter().map(|gateway| gateway.name.as_str()).collect();
-    let mut failed = 0;
-    if let Some(password) = password {
-        let due = taking.iter().filter(|(uid, _)| sights.0.get(uid).is_none_or(|sight| sight.next <= now));
-        let looks = due.map(|(uid, pod)| {
-            let look = Look { namespace, pod, password, gateways: &names };
-            async move { (uid.clone(), switches.look(look).await) }
-        });
-        for (uid, seen) in join_all(looks).await {
-            let sight = sights.0.entry(uid).or_insert(Sight { next: now, failed: 0, figures: None });
-            sight.next = now + next();
-            match seen {
-                Some(figures) => (sight.failed, sight.figures) = (0, Some(figures)),
-                None => {
-                    failed += 1;
-                    sight.failed += 1;
-                    if sight.failed >= LOOKS_LEFT_OUT {
-                        sight.figures = None;
-                    }
-                }
-            }
+    sights.gather();
+    sights.pods.retain(|uid, _| taking.iter().any(|(there, _)| there == uid));
+    let names: Vec<String> = free_switch.gateways.iter().map(|gateway| gateway.name.clone()).collect();
+    for (uid, pod) in &taking {
+        let Some(password) = password else { break };
+        let new = Sight { next: now, asked: false, failed: 0, figures: None };
+        let sight = sights.pods.entry(uid.clone()).or_insert(new);
+        if sight.asked || sight.next > now {
+            continue;
         }
+        (sight.asked, sight.next) = (true, now + next());
+        let answer = switches.look(Look {
+            namespace: namespace.to_owned(),
+            pod: pod.clone(),
+            password: password.clone(),
+            gateways: names.clone(),
+        });
+        let uid = uid.clone();
+        sights.looks.spawn(async move { (uid, answer.await) });
     }
     let known: Vec<Option<&Figures>> =
-        taking.iter().map(|(uid, _)| sights.0.get(uid).and_then(|sight| sight.figures.as_ref())).collect();
-    SwitchView { failed, ..together(&names, &known) }
+        taking.iter().map(|(uid, _)| sights.pods.get(uid).and_then(|sight| sight.figures.as_ref())).collect();
+    let answered = |uid: &String| sights.pods.get(uid).is_some_and(|sight| sight.figures.is_some() || sight.failed > 0);
+    let settled = taking.iter().all(|(uid, _)| answered(uid));
+    SwitchView { failed: std::mem::take(&mut sights.failed), settled, ..together(&names, &known) }
 }
 
-fn together(gateways: &[&str], pods: &[Option<&Figures>]) -> SwitchView {
+fn together(gateways: &[String], pods: &[Option<&Figures>]) -> SwitchView {
     let state = |name: &str| {
         let states = pods.iter().map(|figures| figures.and_then(|figures| figures.gateways.get(name)).copied());
         states.map(Option::unwrap_or_default).max_by_key(|state| rank(*state)).unwrap_or_default()
@@ -105,8 +137,8 @@ fn together(gateways: &[&str], pods: &[Option<&Figures>]) -> SwitchView {
     SwitchView {
         channels: channels.sum::<Option<u32>>().filter(|_| !pods.is_empty()),
         rate: rates.into_iter().max_by_key(|rate| rate.peak),
-        gateways: gateways.iter().map(|name| ((*name).to_owned(), state(name))).collect(),
-        failed: 0,
+        gateways: gateways.iter().map(|name| (name.clone(), state(name))).collect(),
+        ..SwitchView::default()
     }
 }
 
@@ -155,9 +187,9 @@ mod tests {
     }
 
     impl Switches for Told {
-        fn look<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Option<Figures>> {
-            self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(look.pod.to_owned());
-            let said = self.says.lock().unwrap_or_else(PoisonError::into_inner).get(look.pod).cloned();
+        fn look(&self, look: Look) -> BoxFuture<'static, Option<Figures>> {
+            let said = self.says.lock().unwrap_or_else(PoisonError::into_inner).get(&look.pod).cloned();
+            self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(look.pod);
             Box::pin(std::future::ready(said))
         }
     }
@@ -178,10 +210,17 @@ mod tests {
         Arc::new(serde_json::from_value(pod).expect("a pod"))
     }
 
+    /// Two passes: what the first asks is known at the second, which asks nothing again.
     async fn seen(told: &Told, pods: &[Arc<Pod>], sights: &mut Sights, next: Duration) -> SwitchView {
         let free_switch = json!({ "gateways": [{ "name": "carrier", "proxy": "sip.example.com" }] });
         let free_switch: FreeSwitch = serde_json::from_value(free_switch).expect("a FreeSWITCH");
-        look(told, "voice", &free_switch, Some(&SecretText::new("hush")), pods, sights, || next).await
+        let password = SecretText::new("hush");
+        look(told, "voice", &free_switch, Some(&password), pods, sights, || next);
+        while !sights.looks.is_empty() {
+            tokio::task::yield_now().await;
+            sights.gather();
+        }
+        look(told, "voice", &free_switch, None, pods, sights, || next)
     }
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -199,6 +238,7 @@ mod tests {
         ] {
             told.says("b", state);
             let view = seen(&told, &pods, &mut Sights::default(), HOUR).await;
+            assert!(view.settled, "a look in vain is one");
             assert_eq!(view.gateways, [("carrier".to_owned(), expected)]);
             assert_eq!(view.channels, state.map(|_| 6), "of all or of none");
             assert_eq!(view.failed, u32::from(state.is_none()));
@@ -235,5 +275,28 @@ mod tests {
             states.push(seen(&told, &pods, &mut sights, Duration::ZERO).await.gateways[0].1);
         }
         assert_eq!(states, [GatewayState::Registered, GatewayState::Registered, GatewayState::Unknown]);
+    }
+
+    /// Never answers.
+    struct Hung;
+
+    impl Switches for Hung {
+        fn look(&self, _: Look) -> BoxFuture<'static, Option<Figures>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_holds_up_no_pass_and_is_asked_once() {
+        let (pods, mut sights) = ([pod("a", "True")], Sights::default());
+        let password = SecretText::new("hush");
+        for _ in 0..3 {
+            let free_switch = FreeSwitch::default();
+            look(&Hung, "voice", &free_switch, Some(&password), &pods, &mut sights, || Duration::ZERO);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(sights.looks.len(), 1);
+        let free_switch = FreeSwitch::default();
+        assert!(!look(&Hung, "voice", &free_switch, None, &pods, &mut sights, || Duration::ZERO).settled);
     }
 }

@@ -110,7 +110,7 @@ async fn look(context: &Context, key: &TrunkKey, guarded: &Guarded, memory: &mut
         (None, Err(_)) => Cow::Owned(VoiceTrunk { metadata: metadata.clone(), ..VoiceTrunk::default() }),
     };
     let load_balancer = load_balancer(context, key, &trunk, memory).await;
-    let switch = look_at_switch(context, key, &trunk, in_force.as_ref(), &surroundings.free_switch_pods, memory).await;
+    let switch = look_at_switch(context, key, &trunk, in_force.as_ref(), &surroundings.free_switch_pods, memory);
     let mut carried = Carried {
         serving: WorkloadView::of(&surroundings.data_plane.clone().unwrap_or_default()).desired,
         ..Carried::default()
@@ -234,7 +234,7 @@ async fn ask(context: &Context, pods: &[Arc<Pod>], memory: &mut Memory) -> BTree
 }
 
 /// What is known of the trunk's FreeSWITCH; nothing of one that runs elsewhere.
-async fn look_at_switch(
+fn look_at_switch(
     context: &Context,
     key: &TrunkKey,
     trunk: &VoiceTrunk,
@@ -249,7 +249,7 @@ async fn look_at_switch(
     });
     let next = || about(context.settings.switch_interval, context.chance());
     let sights = &mut memory.sights;
-    Some(look::look(&*context.switches, &key.namespace, free_switch, password, pods, sights, next).await)
+    Some(look::look(&*context.switches, &key.namespace, free_switch, password, pods, sights, next))
 }
 
 /// Calls in progress, if every pod that can be asked told its own.

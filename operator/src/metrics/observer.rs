@@ -81,6 +81,9 @@ impl Observe for Observer {
     fn switch(&self, trunk: &TrunkKey, switch: Option<&SwitchView>) {
         let Some(switch) = switch else { return };
         (0..switch.failed).for_each(|_| self.metrics.look_failed());
+        if !switch.settled {
+            return;
+        }
         let up = |state: GatewayState| matches!(state, GatewayState::Registered | GatewayState::Reachable);
         let known = switch.gateways.iter().filter(|(_, state)| *state != GatewayState::Unknown);
         let figures = SwitchFigures {

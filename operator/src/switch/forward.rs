@@ -1,6 +1,6 @@
 //! The way to FreeSWITCH's event socket: through the API server, to the loopback of the pod.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
@@ -20,9 +20,10 @@ const ANSWER_TIME: Duration = Duration::from_secs(3);
 const AT_A_TIME: usize = 8;
 
 /// Looks through the API server.
+#[derive(Clone)]
 pub struct Forwarded {
     client: Client,
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 /// Why a FreeSWITCH was not seen.
@@ -39,15 +40,15 @@ enum Unseen {
 impl Forwarded {
     /// Through the API server of this client, which needs the right to `pods/portforward`.
     pub fn new(client: Client) -> Self {
-        Self { client, places: Semaphore::new(AT_A_TIME) }
+        Self { client, places: Arc::new(Semaphore::new(AT_A_TIME)) }
     }
 
-    async fn ask(&self, look: Look<'_>) -> Result<Figures, Unseen> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), look.namespace);
-        let way = pods.portforward(look.pod, &[EVENT_SOCKET_PORT]).await;
+    async fn ask(&self, look: &Look) -> Result<Figures, Unseen> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &look.namespace);
+        let way = pods.portforward(&look.pod, &[EVENT_SOCKET_PORT]).await;
         let mut way = way.map_err(|error| Unseen::NoWay(Box::new(error)))?;
         let stream = way.take_stream(EVENT_SOCKET_PORT).ok_or(Unseen::NoStream)?;
-        let figures = socket::ask(stream, look.password, look.gateways).await;
+        let figures = socket::ask(stream, &look.password, &look.gateways).await;
         // Not waited for: the other side may take its time to close.
         way.abort();
         Ok(figures?)
@@ -55,17 +56,20 @@ impl Forwarded {
 }
 
 impl Switches for Forwarded {
-    fn look<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Option<Figures>> {
+    fn look(&self, look: Look) -> BoxFuture<'static, Option<Figures>> {
+        let this = self.clone();
         Box::pin(async move {
-            let Ok(_place) = self.places.acquire().await else { return None };
-            match timeout(ANSWER_TIME, self.ask(look)).await {
+            let Ok(_place) = this.places.acquire().await else { return None };
+            let asked = timeout(ANSWER_TIME, this.ask(&look)).await;
+            let Look { namespace, pod, .. } = look;
+            match asked {
                 Ok(Ok(figures)) => Some(figures),
                 Ok(Err(error)) => {
-                    debug!(namespace = look.namespace, pod = look.pod, %error, "FreeSWITCH could not be looked at");
+                    debug!(namespace, pod, %error, "FreeSWITCH could not be looked at");
                     None
                 }
                 Err(_) => {
-                    debug!(namespace = look.namespace, pod = look.pod, "FreeSWITCH did not answer in time");
+                    debug!(namespace, pod, "FreeSWITCH did not answer in time");
                     None
                 }
             }

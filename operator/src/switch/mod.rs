@@ -14,20 +14,20 @@ pub use figures::{Figures, GatewayState, SessionRate};
 use crate::secret_text::SecretText;
 
 /// Which FreeSWITCH is looked at, and for what.
-#[derive(Clone, Copy, Debug)]
-pub struct Look<'a> {
+#[derive(Clone, Debug)]
+pub struct Look {
     /// Namespace of its pod.
-    pub namespace: &'a str,
+    pub namespace: String,
     /// Name of its pod.
-    pub pod: &'a str,
+    pub pod: String,
     /// Password of its event socket.
-    pub password: &'a SecretText,
+    pub password: SecretText,
     /// Names of the gateways that it has.
-    pub gateways: &'a [&'a str],
+    pub gateways: Vec<String>,
 }
 
 /// How FreeSWITCH is looked at.
 pub trait Switches: Send + Sync + 'static {
     /// What it says of itself; nothing when it doesn't answer in time.
-    fn look<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Option<Figures>>;
+    fn look(&self, look: Look) -> BoxFuture<'static, Option<Figures>>;
 }

@@ -24,6 +24,9 @@ pub enum SocketError {
         /// What was expected.
         expected: &'static str,
     },
+    /// A command would have been several.
+    #[error("expected a password and names of gateways of one line each, got a line's end in one")]
+    NotOneLine,
     /// The password was refused.
     #[error("the event socket refused the password: FreeSWITCH runs with another configuration than there is now")]
     Refused,
@@ -36,7 +39,7 @@ pub enum SocketError {
 pub async fn ask(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     password: &SecretText,
-    gateways: &[&str],
+    gateways: &[String],
 ) -> Result<Figures, SocketError> {
     let mut stream = BufReader::new(stream);
     let greeting = head(&mut stream).await?;
@@ -52,7 +55,7 @@ pub async fn ask(
     let mut known = Figures { channels, rate, ..Figures::default() };
     for name in gateways {
         let state = figures::gateway(&answer(&mut stream, &figures::gateway_command(name)).await?);
-        known.gateways.insert((*name).to_owned(), state);
+        known.gateways.insert(name.clone(), state);
     }
     Ok(known)
 }
@@ -65,7 +68,11 @@ struct Head {
     length: usize,
 }
 
+/// One command. What would be several, with a line's end in it, is none: nothing but what is written here is ever asked of FreeSWITCH.
 async fn send(stream: &mut (impl AsyncWrite + Unpin), command: &str) -> Result<(), SocketError> {
+    if command.contains(|letter: char| letter.is_control()) {
+        return Err(SocketError::NotOneLine);
+    }
     stream.write_all(format!("{command}\n\n").as_bytes()).await?;
     Ok(stream.flush().await?)
 }
@@ -148,7 +155,7 @@ mod tests {
     async fn asked(password: &str, say: impl Fn(&str) -> String) -> (Result<Figures, SocketError>, Vec<String>) {
         let (ours, theirs) = duplex(64 * 1024);
         let password = SecretText::new(password);
-        let ask = async move { ask(ours, &password, &["carrier", "pbx"]).await };
+        let ask = async move { ask(ours, &password, &["carrier", "pbx"].map(str::to_owned)).await };
         tokio::join!(ask, switch(theirs, say))
     }
 
@@ -193,5 +200,17 @@ mod tests {
         let (ours, theirs) = duplex(1024);
         drop(theirs);
         assert!(ask(ours, &SecretText::new("hush"), &[]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn neither_a_name_nor_a_password_can_be_another_command() {
+        for (password, name) in [("hush\n\napi system ls", "carrier"), ("hush", "carrier\n\napi system ls")] {
+            let (ours, theirs) = duplex(64 * 1024);
+            let (password, names) = (SecretText::new(password), [name.to_owned()]);
+            let ask = async move { ask(ours, &password, &names).await };
+            let (told, heard) = tokio::join!(ask, switch(theirs, |_| response("")));
+            assert!(matches!(told, Err(SocketError::NotOneLine)), "{told:?}");
+            assert!(heard.iter().all(|command| !command.contains("system")), "{heard:?}");
+        }
     }
 }

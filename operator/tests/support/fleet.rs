@@ -121,10 +121,10 @@ impl Pods for FakeFleet {
 }
 
 impl Switches for FakeFleet {
-    fn look<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Option<Figures>> {
+    fn look(&self, look: Look) -> BoxFuture<'static, Option<Figures>> {
         let mut state = self.lock();
         state.passwords.push(look.password.expose().to_owned());
-        let gateways = look.gateways.iter().map(|name| ((*name).to_owned(), state.gateway)).collect();
+        let gateways = look.gateways.into_iter().map(|name| (name, state.gateway)).collect();
         let figures = Figures { channels: Some(0), gateways, ..Figures::default() };
         Box::pin(std::future::ready((!state.silent).then_some(figures)))
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use sofia_crds::spec::{BackendKind, NetworkType, ScalingMode, Switch};
-use sofia_crds::status::{ConditionType, GatewayState};
+use sofia_crds::status::{ConditionType, GatewayState, GatewayStatus};
 
 use super::StatusInputs;
 use super::text::{all_pods_are, message, pods};
@@ -273,10 +273,9 @@ fn degraded(inputs: &StatusInputs<'_>, fleet: &Fleet) -> Judgement {
 
 /// Carriers that FreeSWITCH has not, as it says itself. One that is being registered with may come yet.
 fn gateways_down(inputs: &StatusInputs<'_>) -> Option<String> {
-    let gateways = &inputs.switch?.gateways;
-    let whys: Vec<String> = gateways
-        .iter()
-        .filter_map(|(name, state)| {
+    let whys: Vec<String> = super::gateways(inputs)
+        .into_iter()
+        .filter_map(|GatewayStatus { name, state, .. }| {
             let path = "spec.freeSwitch.gateways";
             match state {
                 GatewayState::Failed => Some(format!(

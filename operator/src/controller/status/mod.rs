@@ -101,26 +101,37 @@ pub fn derive(inputs: &StatusInputs<'_>) -> VoiceTrunkStatus {
 fn free_switch_pods(inputs: &StatusInputs<'_>) -> Option<FreeSwitchPods> {
     let Switch::Managed(_) = inputs.trunk.spec.switch() else { return None };
     let workload = inputs.free_switch?;
+    let settled = inputs.switch.filter(|switch| switch.settled);
+    let before = inputs.previous.and_then(|previous| previous.free_switch);
     let draining = inputs.free_switch_pods.iter().filter(|pod| pod.draining).count();
     Some(FreeSwitchPods {
         replicas: workload.replicas,
         ready: workload.ready,
         draining: u32::try_from(draining).unwrap_or(u32::MAX),
-        channels: inputs.switch.and_then(|switch| switch.channels),
-        sessions_per_second: inputs.switch.and_then(|switch| switch.rate).map(|rate| rate.peak),
+        channels: match settled {
+            Some(switch) => switch.channels,
+            None => before.and_then(|before| before.channels),
+        },
+        sessions_per_second: match settled {
+            Some(switch) => switch.rate.map(|rate| rate.peak),
+            None => before.and_then(|before| before.sessions_per_second),
+        },
     })
 }
 
-/// Each since it has its state.
+/// Each since it has its state, which stands until every FreeSWITCH was looked at.
 fn gateways(inputs: &StatusInputs<'_>) -> Vec<GatewayStatus> {
     let before = inputs.previous.map(|previous| previous.gateways.as_slice()).unwrap_or_default();
     let now = Timestamp::from_second(inputs.now.as_second()).unwrap_or(inputs.now);
+    let Some(switch) = inputs.switch else { return Vec::new() };
     let of = |(name, state): &(String, GatewayState)| {
-        let same = before.iter().find(|gateway| gateway.name == *name && gateway.state == *state);
-        let since = same.and_then(|gateway| gateway.since.clone()).unwrap_or(Time(now));
-        GatewayStatus { name: name.clone(), state: *state, since: Some(since) }
+        let known = before.iter().find(|gateway| gateway.name == *name);
+        match known.filter(|known| !switch.settled || known.state == *state) {
+            Some(known) => known.clone(),
+            None => GatewayStatus { name: name.clone(), state: *state, since: Some(Time(now)) },
+        }
     };
-    inputs.switch.iter().flat_map(|switch| &switch.gateways).map(of).collect()
+    switch.gateways.iter().map(of).collect()
 }
 
 /// A pod's time is over by the deadline of its drain, or when Kubernetes ends it, whichever comes first.

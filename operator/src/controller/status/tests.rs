@@ -679,7 +679,10 @@ fn however_many_pods_fail_messages_stay_short() {
 fn with_gateways(states: &[GatewayState]) -> Situation {
     let names = (0..).map(|index| format!("carrier-{index}"));
     let gateways = names.zip(states.iter().copied()).collect();
-    Situation { switch: Some(SwitchView { gateways, channels: Some(6), ..SwitchView::default() }), ..well() }
+    Situation {
+        switch: Some(SwitchView { gateways, channels: Some(6), settled: true, ..SwitchView::default() }),
+        ..well()
+    }
 }
 
 #[test]
@@ -708,6 +711,11 @@ fn a_gateway_keeps_the_time_since_when_it_is_as_it_is() {
     situation.previous = Some(first.clone());
     situation.now = Timestamp::from_second(2_000).expect("a time");
     assert_eq!(since(&situation.status()), since(&first));
+    situation.switch = with_gateways(&[GatewayState::Failed]).switch;
+    if let Some(switch) = &mut situation.switch {
+        (switch.settled, switch.channels) = (false, None);
+    }
+    assert_eq!(situation.status(), first, "as by an operator that has just started");
     situation.switch = with_gateways(&[GatewayState::Failed]).switch;
     assert_eq!(since(&situation.status()), (GatewayState::Failed, Some(Time(situation.now))));
 }
