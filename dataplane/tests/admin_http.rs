@@ -11,7 +11,8 @@ use sofia_dataplane::admin::{
 };
 use sofia_dataplane::metrics::{CircuitLevel, Metrics, WorkerCounters};
 use sofia_dataplane::sessions::{
-    Admission, Drain, Handover, NewSession, Permit, Readiness, Reading, Registry, SessionState,
+    Admission, Drain, Handover, NewSession, Permit, PodEntries, Readiness, Reading, Registry, SessionEntries,
+    SessionState,
 };
 use sofia_dataplane::settings::{CallLimits, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -114,6 +115,7 @@ impl Pod {
                     state: CircuitLevel::HalfOpen,
                 }],
             }),
+            entries: Arc::new(|| PodEntries { arriving: 2, ..PodEntries::default() }),
             version: "1.2.3",
         };
         let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -251,6 +253,26 @@ async fn strange_paths_make_no_new_series() {
     let series = body.lines().filter(|line| line.starts_with("sofia_phone_http_requests_total{")).count();
     assert!(series < 12, "{series}");
     assert!(!body.contains("strange"));
+}
+
+#[tokio::test]
+async fn how_much_calls_hold_is_told_in_numbers_to_who_has_the_token() {
+    let pod = Pod::started().await;
+    assert_eq!(pod.get("/debug/structures").await.status, 401);
+    let session = pod.registry.register(NewSession {
+        id: "a-call".to_owned(),
+        caller: "+155…67".to_owned(),
+        dialed: "1000".to_owned(),
+        started: Instant::now(),
+        started_at: SystemTime::UNIX_EPOCH,
+    });
+    let session = session.expect("the id is free");
+    session.set_entries(SessionEntries { history: 3, requests: 1, ..SessionEntries::default() });
+    let told = pod.authorized("GET", "/debug/structures").await.json();
+    assert_eq!((&told["sessions"], &told["calls"]["a-call"]["history"]), (&1.into(), &3.into()));
+    assert_eq!((&told["total"]["requests"], &told["arriving"]), (&1.into(), &2.into()));
+    let numbers_only = |value: &Value| value.as_object().is_some_and(|call| call.values().all(Value::is_u64));
+    assert!(numbers_only(&told["calls"]["a-call"]) && numbers_only(&told["total"]), "{told}");
 }
 
 #[tokio::test]

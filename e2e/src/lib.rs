@@ -17,6 +17,7 @@ mod outside;
 mod pod;
 mod process;
 mod recording;
+pub mod structures;
 pub mod tone_words;
 mod usage;
 mod wait;

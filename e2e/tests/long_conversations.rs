@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use e2e::counting_server::{FIRST_WORDS, LONG_SENTENCE, questions};
+use e2e::structures::{Most, Watch, nothing_left};
 use e2e::{CountingServer, PodBuilder, PodProcess, Usage, eventually, switch, tone_words, voice};
 use nix::sys::signal::Signal;
 use sofia_dataplane::record::CallRecord;
@@ -13,6 +14,23 @@ use switchsim::{CallHandle, CallOutcome, CallPlan, Clip, EndedBy, Switch, WaitEr
 const PATIENT_FOR: Duration = Duration::from_secs(20);
 /// All calls at once have to share two cores with whoever else works there.
 const LONG: Duration = Duration::from_secs(60);
+const TOKEN: &str = "looks-inside";
+/// The most that one call may ever hold of each structure that grows, whatever it is asked for; but of the record, which grows with it.
+const HELD: [(&str, u64); 13] = [
+    ("history", 50),
+    ("sentences", 32),
+    ("utterances", 8),
+    ("lost_words", 1),
+    ("clips", 64),
+    ("voice", 32),
+    ("requests", 4),
+    ("answers", 64),
+    ("media_clips", 6),
+    ("media_marks", 6),
+    ("commands", 8),
+    ("journal_turns", 16),
+    ("journal_clips", 8),
+];
 /// What callers offer, in turn.
 const CODECS: [&str; 3] = ["PCMU", "PCMA", "G722"];
 
@@ -50,6 +68,7 @@ impl Marathon {
         let server = CountingServer::start().await;
         let pod = || server.backend_of(pods(self.calls)).start();
         let (first, mut second, last) = (pod().await, pod().await, pod().await);
+        let watched = [&first, &second, &last].map(|pod| Watch::of(pod, TOKEN));
         let switch = switch(&[&first.esl(), &second.esl(), &last.esl()]).start().unwrap();
         let callers = self.dial(&switch).await;
         let began = Instant::now();
@@ -90,7 +109,31 @@ impl Marathon {
         self.model_knows_what_was_heard(&server, &records, &outcomes);
         assert_eq!(server.left_open(), [], "replies that nobody took back although the call had gone on");
         eventually("every reply to be closed", async || (server.open() == 0).then_some(())).await;
+        for watched in &watched {
+            self.is_bounded(&watched.most());
+        }
+        nothing_left(&last, TOKEN).await;
         minutes
+    }
+
+    /// No structure holds more than a call needs, however long it lasts.
+    fn is_bounded(&self, most: &Most) {
+        println!("{} looks; the most of a call {:?}; of the pod {:?}", most.looks, most.call, most.pod);
+        assert!(most.looks > 5 && most.pod["sessions"] as usize == self.calls, "{most:?}");
+        let named: Vec<&str> = HELD.iter().map(|(name, _)| *name).chain(["record"]).collect();
+        for (name, held) in &most.call {
+            assert!(named.contains(&name.as_str()), "nothing is said here of how much a call may hold of {name}");
+            let bound = HELD.iter().find(|(known, _)| known == name).map_or(u64::MAX, |(_, bound)| *bound);
+            assert!(*held <= bound, "a call held {held} {name}, expected {bound} at most: {most:?}");
+        }
+        let calls = self.calls as u64;
+        for (name, held) in &most.pod {
+            let bound = match name.rsplit('.').next() {
+                Some("addresses" | "scheduled") => 2 * calls,
+                _ => calls,
+            };
+            assert!(*held <= bound, "the pod held {held} {name}, expected {bound} at most: {most:?}");
+        }
     }
 
     /// Dials, and waits until each was greeted.
@@ -143,6 +186,7 @@ fn pods(calls: usize) -> PodBuilder {
         .set("GREETING", "Bapa nivo nisa.")
         .set("SILENCE_SECONDS", 0)
         .set("DRAIN_DEADLINE_SECONDS", 1)
+        .set("ADMIN_TOKEN", TOKEN)
 }
 
 struct Caller {

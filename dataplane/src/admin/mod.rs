@@ -7,6 +7,7 @@
 //! | `GET /ready` | 200 while calls should be sent here, else 503 with the reason |
 //! | `GET /metrics` | figures in the text format of Prometheus |
 //! | `GET /status` | version, sessions, backend, drain as JSON |
+//! | `GET /debug/structures` | how much calls and pod hold, in numbers (bearer token) |
 //! | `POST /drain` | begins the drain (bearer token) |
 //! | `DELETE /sessions/{id}` | hangs a call up (bearer token) |
 
@@ -16,6 +17,7 @@ mod health;
 mod seats;
 mod server;
 mod status;
+mod structures;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,7 +38,7 @@ pub use status::{BackendStatus, CircuitStatus};
 
 use crate::backend::Secret;
 use crate::metrics::{Metrics, RequestPath};
-use crate::sessions::{Admission, Drain, Readiness, Registry};
+use crate::sessions::{Admission, Drain, PodEntries, Readiness, Registry};
 
 /// Longest body that is let pass; no route needs any.
 const MAX_BODY_BYTES: u64 = 16 * 1024;
@@ -58,10 +60,12 @@ pub struct AdminParts {
     pub health: Arc<Health>,
     /// The figures.
     pub metrics: Arc<Metrics>,
-    /// Token of the two verbs; without one both are refused.
+    /// Token of the two verbs and of what is for debugging; without one all of them are refused.
     pub admin_token: Option<Secret>,
     /// What can be told of the backend at the moment. Called at each scrape and status request; shall take no time.
     pub backend: Arc<dyn Fn() -> BackendStatus + Send + Sync>,
+    /// What the pod holds of its calls beside them. Called at each request for it; shall take no time.
+    pub entries: Arc<dyn Fn() -> PodEntries + Send + Sync>,
     /// The program's version.
     pub version: &'static str,
 }
@@ -75,6 +79,7 @@ pub fn router(parts: AdminParts) -> Router {
         .route("/ready", get(get_ready))
         .route("/metrics", get(get_metrics))
         .route("/status", get(status::get_status))
+        .route("/debug/structures", get(structures::get_structures))
         .route("/drain", post(post_drain))
         .route("/sessions/{id}", delete(delete_session))
         .fallback(async || ApiError::not_found("there is no such page"))

@@ -20,7 +20,7 @@ use super::journal::{CallIdentity, Journal};
 use super::leg::{Leg, LegEvent};
 use super::{Begun, Calls, Origin};
 use crate::record::{MarkKind, StereoRecorder};
-use crate::sessions::{Permit, SessionState};
+use crate::sessions::{Permit, SessionEntries, SessionState};
 use crate::turn::conversation::EndReason;
 use crate::worker::{InbandKeys, MediaEvent};
 
@@ -108,6 +108,7 @@ impl<'a> Driver<'a> {
         let ending = self.desk.session.end_requested().clone();
         let reason = loop {
             self.act();
+            self.count();
             self.leg.push();
             if let Some(reason) = self.leg.over() {
                 break reason;
@@ -290,6 +291,16 @@ impl<'a> Driver<'a> {
         if let Some(state) = self.dialogue.session_state() {
             self.set_state(state);
         }
+    }
+
+    /// Tells who watches the pod how much the call holds.
+    fn count(&self) {
+        let mut entries = SessionEntries::default();
+        entries.commands = self.leg.unanswered();
+        (entries.media_clips, entries.media_marks) = self.desk.stream.entries();
+        self.desk.journal.count(&mut entries);
+        self.dialogue.count(&mut entries);
+        self.desk.session.set_entries(entries);
     }
 
     fn carry_out(&mut self) {

@@ -1,7 +1,7 @@
 //! What is kept of a call while it runs: times, words and figures, for the record, the metrics and the log. It watches
 //! and never decides.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::record::{
     AudioFigures, CallRecord, Delivery, Ending, Going, Latencies, MarkKind, Privacy, RtpFigures, Side, StereoRecorder,
     Turn, mask_keys,
 };
+use crate::sessions::SessionEntries;
 use crate::turn::conversation::{ClipId, EndReason, Mark, TurnId};
 use crate::turn::history::Role;
 use crate::turn::state::SavedState;
@@ -21,6 +22,9 @@ use crate::worker::{MediaReport, Utterance};
 /// Where what was said is logged. Off unless asked for
 /// (`SOFIA_PHONE_LOG_LEVEL=info,sofia_dataplane::transcript=debug`): callers' words are their own.
 pub const TRANSCRIPT: &str = "sofia_dataplane::transcript";
+
+/// Turns that are open at a time. More of them than can be heard and answered together are over, whatever is still to come.
+const OPEN_TURNS: usize = 16;
 
 /// A call with fewer packets, some four seconds, is too short to be judged by them.
 const MANY_PACKETS: u64 = 200;
@@ -59,7 +63,9 @@ pub(super) struct Journal {
     metrics: Arc<Metrics>,
     began: Instant,
     heard: Option<Heard>,
-    turns: HashMap<TurnId, OpenTurn>,
+    turns: BTreeMap<TurnId, OpenTurn>,
+    /// The newest turn that is in the record already: what comes later of it, or of one before it, is not noted.
+    settled: Option<TurnId>,
     /// The turn of each clip that is not over yet, and when the clip began to be heard.
     clips: HashMap<ClipId, (Option<TurnId>, Option<Instant>)>,
     /// When the agent was faded out; `None` while it may be heard.
@@ -82,12 +88,21 @@ impl Journal {
             metrics,
             began,
             heard: None,
-            turns: HashMap::new(),
+            turns: BTreeMap::new(),
+            settled: None,
             clips: HashMap::new(),
             paused: None,
             unprompted: 0,
             going: None,
         }
+    }
+
+    /// Tells how much it holds.
+    pub(super) fn count(&self, entries: &mut SessionEntries) {
+        entries.journal_turns = self.turns.len();
+        entries.journal_clips = self.clips.len();
+        let CallRecord { turns, marks, errors, speech, .. } = &self.record;
+        entries.record = turns.len() + marks.len() + errors.len() + speech.caller.len() + speech.agent.len();
     }
 
     pub(super) fn call_id(&self) -> &str {
@@ -137,14 +152,38 @@ impl Journal {
     pub(super) fn transcribing(&mut self, turn: TurnId) {
         let Some(Heard { started, ended, decided }) = self.heard.take() else { return };
         let (started_ms, speech_ended_ms) = (self.at(started), self.at(ended));
-        let open = self.turns.entry(turn).or_default();
+        let Some(open) = self.open(turn) else { return };
         if open.turn.speech_ended_ms.is_none() {
             // A turn begins with the caller's first sound, not when it was known to be one.
-            (open.turn.index, open.turn.started_ms) = (turn.0, started_ms);
+            open.turn.started_ms = started_ms;
         }
         open.turn.speech_ended_ms = Some(speech_ended_ms);
         open.ended = Some(ended);
         open.stages = [Some(decided), None, None, None, None];
+    }
+
+    /// The turn, begun if it was not; `None` where it was over long ago.
+    fn open(&mut self, turn: TurnId) -> Option<&mut OpenTurn> {
+        if self.settled.is_some_and(|settled| turn <= settled) && !self.turns.contains_key(&turn) {
+            return None;
+        }
+        self.turns.entry(turn).or_default().turn.index = turn.0;
+        self.settle(turn);
+        self.turns.get_mut(&turn)
+    }
+
+    /// Moves turns that are over into the record, the oldest first, for what is open shall not grow with the call. One whose answer is being
+    /// heard, over however many of the caller's "mm-hmm"s, stays as long as there are others.
+    fn settle(&mut self, newest: TurnId) {
+        while self.turns.len() > OPEN_TURNS {
+            let heard = |turn: &TurnId| self.clips.values().any(|(of, _)| *of == Some(*turn));
+            let others = || self.turns.keys().copied().filter(|turn| *turn != newest);
+            let Some(oldest) = others().find(|turn| !heard(turn)).or_else(|| others().next()) else { return };
+            let Some(OpenTurn { mut turn, .. }) = self.turns.remove(&oldest) else { return };
+            turn.ended_ms = turn.ended_ms.max(turn.speech_ended_ms.unwrap_or(turn.started_ms));
+            self.record.add_turn(turn);
+            self.settled = self.settled.max(Some(oldest));
+        }
     }
 
     /// A stage of a turn is over: 1 transcribed, 2 first token. Only the first time counts.
@@ -251,23 +290,20 @@ impl Journal {
         match mark {
             Mark::Started { takeovers } if *takeovers > 0 => self.mark(now, MarkKind::TakenOver, ""),
             Mark::TurnStarted { turn } => {
-                self.turns
-                    .entry(*turn)
+                let known = self.turns.contains_key(turn);
+                if let Some(open) = self.open(*turn)
+                    && !known
+                {
                     // Of a turn that is keyed, not spoken, this is when the caller was done.
-                    .or_insert_with(|| OpenTurn {
-                        turn: Turn { started_ms: at_ms, ..Turn::default() },
-                        ended: Some(now),
-                        ..OpenTurn::default()
-                    })
-                    .turn
-                    .index = turn.0;
+                    (open.turn.started_ms, open.ended) = (at_ms, Some(now));
+                }
             }
             Mark::CallerSaid { turn, text } => {
                 let text = mask_keys(text, self.record.privacy);
                 tracing::debug!(target: TRANSCRIPT, call = self.call_id(), at_ms, turn = turn.0, text, "caller said");
-                let open = self.turns.entry(*turn).or_default();
-                open.turn.index = turn.0;
-                open.turn.caller_text = text;
+                if let Some(open) = self.open(*turn) {
+                    open.turn.caller_text = text;
+                }
                 self.keep();
             }
             Mark::AgentSaid { turn, text } => {
@@ -286,7 +322,10 @@ impl Journal {
             }
             Mark::Backchannel { turn, text } => {
                 self.metrics.backchannels.inc();
-                self.turns.entry(*turn).or_default().turn.caller_text = mask_keys(text, self.record.privacy);
+                let text = mask_keys(text, self.record.privacy);
+                if let Some(open) = self.open(*turn) {
+                    open.turn.caller_text = text;
+                }
                 tracing::debug!(call = self.call_id(), at_ms, "the caller listens; the agent goes on");
                 self.mark(now, MarkKind::Backchannel, "");
             }
@@ -492,5 +531,68 @@ fn ending(reason: EndReason) -> Ending {
         EndReason::NotAnswered => Ending::NotAnswered,
         EndReason::SwitchLost => Ending::SwitchLost,
         EndReason::BackendFailed | EndReason::MediaLost | EndReason::Error => Ending::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::WorkerCounters;
+
+    fn journal() -> Journal {
+        let identity = CallIdentity {
+            call_id: "a".to_owned(),
+            caller: "+15550100".to_owned(),
+            caller_name: String::new(),
+            dialed: "1000".to_owned(),
+            attempt: 1,
+            pod: None,
+            privacy: Privacy::Masked,
+        };
+        let now = Instant::now();
+        Journal::new(&identity, Arc::new(Metrics::new(vec![Arc::new(WorkerCounters::new())], now)), now)
+    }
+
+    fn said(turn: u32) -> Mark {
+        Mark::CallerSaid { turn: TurnId(turn), text: format!("words {turn}") }
+    }
+
+    #[test]
+    fn what_is_open_does_not_grow_with_the_call_and_every_turn_is_in_the_record_once() {
+        let mut journal = journal();
+        let now = Instant::now();
+        for turn in 1..=300 {
+            journal.conversation(now, &Mark::TurnStarted { turn: TurnId(turn) });
+            journal.conversation(now, &said(turn));
+            journal.speaking(Some(TurnId(turn)), ClipId(turn), "Yes.");
+            journal.clip_started(ClipId(turn), now, Duration::ZERO);
+            journal.clip_over(ClipId(turn), now);
+            let mut entries = SessionEntries::default();
+            journal.count(&mut entries);
+            assert!(entries.journal_turns <= OPEN_TURNS && entries.journal_clips == 0, "{entries:?}");
+        }
+        // Too late to be of any use, and no second turn of that number.
+        journal.conversation(now, &said(1));
+        let record = journal.close(EndReason::CallerHungUp, None, now);
+        let mut turns: Vec<u32> = record.turns.iter().map(|turn| turn.index).collect();
+        turns.sort_unstable();
+        assert_eq!(turns, (1..=300).collect::<Vec<_>>());
+        assert!(record.turns.iter().all(|turn| turn.caller_text == format!("words {}", turn.index)));
+    }
+
+    #[test]
+    fn a_turn_whose_answer_is_being_heard_stays_open_over_many_others() {
+        let mut journal = journal();
+        let now = Instant::now();
+        journal.conversation(now, &said(1));
+        journal.speaking(Some(TurnId(1)), ClipId(1), "It is a long story.");
+        journal.clip_started(ClipId(1), now, Duration::ZERO);
+        for turn in 2..=100 {
+            journal.conversation(now, &Mark::Backchannel { turn: TurnId(turn), text: "mm-hmm".to_owned() });
+        }
+        journal.conversation(now, &Mark::AgentSaid { turn: Some(TurnId(1)), text: "It is a long story.".to_owned() });
+        let record = journal.close(EndReason::CallerHungUp, None, now);
+        let first = record.turns.iter().find(|turn| turn.index == 1).expect("it is in the record");
+        assert_eq!((first.heard_text.as_str(), record.turns.len()), ("It is a long story.", 100));
     }
 }

@@ -107,6 +107,11 @@ impl Leg {
         self.connection.push();
     }
 
+    /// How many commands the switch has not answered yet.
+    pub(super) fn unanswered(&self) -> usize {
+        self.connection.outbound.unanswered()
+    }
+
     /// What the switch tells next. Can be abandoned without losing anything. After [`LegEvent::Lost`] there is nothing.
     pub(super) async fn next(&mut self) -> LegEvent {
         loop {

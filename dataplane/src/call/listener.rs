@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
-use tokio_util::task::TaskTracker;
 
 use super::Calls;
 use crate::sessions::AdmissionState;
@@ -44,7 +43,8 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener, tell_port: impl Fn(bool) + Send + 'static) {
     let mut state = calls.admission().watch();
     let Ok(address) = listener.local_addr() else { return };
-    let mut door = Door { calls: Arc::clone(&calls), arriving: TaskTracker::new(), oldest: VecDeque::new() };
+    let arriving = calls.parts.arriving.clone();
+    let mut door = Door { calls, oldest: VecDeque::new() };
     let mut open = Some(listener);
     let mut outage: Option<Duration> = None;
     loop {
@@ -55,8 +55,8 @@ pub(crate) async fn run(calls: Arc<Calls>, listener: TcpListener, tell_port: imp
             door.close(listener);
         }
         if draining {
-            door.arriving.close();
-            return door.arriving.wait().await;
+            arriving.close();
+            return arriving.wait().await;
         }
         if !may_open {
             // Until a permit is free.
@@ -103,9 +103,7 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, Socket
 /// Who lets calls in.
 struct Door {
     calls: Arc<Calls>,
-    /// Those who have brought no call yet, and those who are told that it is not taken.
-    arriving: TaskTracker,
-    /// The same, the oldest first, with some that have gone on.
+    /// Those who are arriving, the oldest first, with some that have gone on.
     oldest: VecDeque<AbortHandle>,
 }
 
@@ -121,7 +119,7 @@ impl Door {
             stranger.abort();
         }
         let arriving = Arc::clone(&self.calls).arrive(socket, peer, Instant::now());
-        self.oldest.push_back(self.arriving.spawn(arriving).abort_handle());
+        self.oldest.push_back(self.calls.parts.arriving.spawn(arriving).abort_handle());
     }
 
     /// Closes the port, after all that were connected to it already: nobody else would tell the switch about these. No wait stands

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
 use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
 
 use crate::audio::Codec;
 use crate::backend::clips::Clip;
@@ -79,6 +80,8 @@ pub(crate) struct CallsParts {
     /// Tells calls when they are to be handed to other pods.
     pub(crate) handover: Handover,
     pub(crate) records: Option<Delivery>,
+    /// Those who have brought no call yet, and those who are told that it is not taken.
+    pub(crate) arriving: TaskTracker,
 }
 
 /// Why a call could not be begun.

@@ -153,6 +153,11 @@ impl Outbound {
         self.close(OutboundEvent::Disconnected);
     }
 
+    /// How many commands were sent and have no reply yet.
+    pub fn unanswered(&self) -> usize {
+        self.pending.len()
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, unless something else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let reply = self.pending.iter().map(|pending| pending.deadline);

@@ -93,6 +93,8 @@ pub enum RequestPath {
     Metrics,
     /// `/status`
     Status,
+    /// `/debug/structures`
+    Structures,
     /// `/drain`
     Drain,
     /// `/sessions/{id}`
@@ -103,8 +105,16 @@ pub enum RequestPath {
 
 impl RequestPath {
     /// Every route.
-    pub const ALL: [Self; 7] =
-        [Self::Health, Self::Ready, Self::Metrics, Self::Status, Self::Drain, Self::Session, Self::Other];
+    pub const ALL: [Self; 8] = [
+        Self::Health,
+        Self::Ready,
+        Self::Metrics,
+        Self::Status,
+        Self::Structures,
+        Self::Drain,
+        Self::Session,
+        Self::Other,
+    ];
 
     /// The route of a request's path.
     pub fn of(path: &str) -> Self {
@@ -113,6 +123,7 @@ impl RequestPath {
             "/ready" => Self::Ready,
             "/metrics" => Self::Metrics,
             "/status" => Self::Status,
+            "/debug/structures" => Self::Structures,
             "/drain" => Self::Drain,
             _ if path.strip_prefix("/sessions/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => Self::Session,
             _ => Self::Other,
@@ -126,6 +137,7 @@ impl RequestPath {
             Self::Ready => "/ready",
             Self::Metrics => "/metrics",
             Self::Status => "/status",
+            Self::Structures => "/debug/structures",
             Self::Drain => "/drain",
             Self::Session => "/sessions/{id}",
             Self::Other => "other",

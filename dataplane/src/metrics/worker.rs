@@ -45,6 +45,10 @@ pub struct WorkerCounters {
     pub packets_left_out: AtomicU64,
     /// Calls that the worker carries.
     pub calls: AtomicUsize,
+    /// Addresses by which it knows their packets.
+    pub addresses: AtomicUsize,
+    /// Entries in the wheel that says which call is due.
+    pub scheduled: AtomicUsize,
     busy_ns: AtomicU64,
     playout: Duration,
     pacing: [AtomicU64; PACING_BOUNDS_MS.len() + 1],
@@ -75,6 +79,8 @@ impl WorkerCounters {
             packets_missed: AtomicU64::new(0),
             packets_left_out: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
+            addresses: AtomicUsize::new(0),
+            scheduled: AtomicUsize::new(0),
             busy_ns: AtomicU64::new(0),
             playout: PLAYOUT,
             pacing: Default::default(),

@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -17,14 +18,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminParts, AdminServer, Health, ServerLimits};
 use crate::backend::clips::ClipError;
 use crate::backend::{Resilient, SetupError, VoiceBackend, apology};
 use crate::call::{Calls, CallsParts, listener};
 use crate::metrics::{Metrics, WorkerCounters};
-use crate::record::StartError;
-use crate::sessions::{Admission, Drain, DrainOutcome, Handover, Readiness, Registry};
+use crate::record::{Delivery, StartError};
+use crate::sessions::{Admission, Drain, DrainOutcome, Handover, PodEntries, Readiness, Registry, WorkerEntries};
 use crate::settings::Settings;
 use crate::telemetry;
 use crate::worker::{WorkerError, Workers, WorkersConfig};
@@ -165,6 +167,7 @@ impl Pod {
             });
         }
         let backend = Arc::new(backend);
+        let arriving = TaskTracker::new();
 
         let health = Arc::new(Health::new());
         for (index, counters) in counters.iter().enumerate() {
@@ -188,6 +191,7 @@ impl Pod {
                     metrics: Arc::clone(&metrics),
                     admin_token: settings.admin_token.clone(),
                     backend: configure::backend_status(&settings, Arc::clone(&backend)),
+                    entries: entries(&counters, &arriving, records.as_ref()),
                     version: env!("CARGO_PKG_VERSION"),
                 };
                 let listen = |source| PodError::Listen { address, purpose: "health, metrics and status", source };
@@ -203,8 +207,8 @@ impl Pod {
         let listener = listener::bind(settings.esl).map_err(listen)?;
         let esl = listener.local_addr().map_err(listen)?;
         let guarded: Arc<dyn VoiceBackend> = Arc::clone(&backend) as _;
-        let parts =
-            CallsParts { workers, apology, admission, registry, metrics, handover: drain.handover().clone(), records };
+        let handover = drain.handover().clone();
+        let parts = CallsParts { workers, apology, admission, registry, metrics, handover, records, arriving };
         let calls = Arc::new(Calls::new(configure::calls(&settings, Arc::clone(&guarded)), parts));
         let port = readiness.clone();
         let tell_port = move |open: bool| {
@@ -282,6 +286,25 @@ fn new_metrics(settings: &Settings) -> (Arc<Metrics>, Vec<Arc<WorkerCounters>>) 
     let metrics = Metrics::new(counters.clone(), Instant::now());
     metrics.at_scrape(|metrics| metrics.set_log_lines_dropped(telemetry::dropped_lines()));
     (Arc::new(metrics), counters)
+}
+
+/// Tells what the pod holds of its calls beside them.
+fn entries(
+    counters: &[Arc<WorkerCounters>],
+    arriving: &TaskTracker,
+    records: Option<&Delivery>,
+) -> Arc<dyn Fn() -> PodEntries + Send + Sync> {
+    let (counters, arriving, records) = (counters.to_vec(), arriving.clone(), records.cloned());
+    Arc::new(move || {
+        let (records_pending, records_running) = records.as_ref().map_or((0, 0), Delivery::entries);
+        let worker = |counters: &Arc<WorkerCounters>| WorkerEntries {
+            calls: counters.calls.load(Ordering::Relaxed),
+            addresses: counters.addresses.load(Ordering::Relaxed),
+            scheduled: counters.scheduled.load(Ordering::Relaxed),
+        };
+        let workers = counters.iter().map(worker).collect();
+        PodEntries { arriving: arriving.len(), records_pending, records_running, workers }
+    })
 }
 
 /// Runs a part without which the pod is of no use. A panic in it is a bug of ours: the pod is not alive without it, and is restarted.

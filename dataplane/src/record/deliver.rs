@@ -266,6 +266,12 @@ impl Delivery {
         }
     }
 
+    /// How many calls are under way to their destination, and of how many that run the record is kept so far.
+    #[must_use]
+    pub fn entries(&self) -> (usize, usize) {
+        (self.0.tasks.len(), self.0.checkpoints().len())
+    }
+
     /// Waits until everything that was submitted is delivered or given up, `deadline` at most. Returns how many calls
     /// were still under way then.
     pub async fn finish(&self, deadline: Duration) -> usize {

@@ -194,6 +194,11 @@ impl Admission {
         self.shared.state.subscribe()
     }
 
+    /// Of how many callers calls are counted.
+    pub fn callers(&self) -> usize {
+        self.shared.lock().callers.len()
+    }
+
     /// Refuses every call from now on; says whether that is news. Calls that have a permit keep it.
     pub fn start_draining(&self) -> bool {
         let mut inner = self.shared.lock();

@@ -6,6 +6,7 @@
 
 mod admission;
 mod drain;
+mod entries;
 mod handover;
 mod pace;
 mod rate;
@@ -15,6 +16,7 @@ mod state;
 
 pub use admission::{Admission, AdmissionState, PaceFigures, PaceNews, Permit, Refusal};
 pub use drain::{Drain, DrainOutcome};
+pub use entries::{PodEntries, SessionEntries, WorkerEntries};
 pub use handover::{Departure, Handover};
 pub use pace::{PaceLimits, READING_INTERVAL, Reading};
 pub use rate::TokenBucket;

@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
+use super::entries::SessionEntries;
 use super::state::{IllegalTransition, SessionState};
 
 /// What is known of a session when it begins.
@@ -37,6 +38,7 @@ struct Session {
     new: NewSession,
     state: Mutex<SessionState>,
     turns: AtomicU32,
+    entries: Mutex<SessionEntries>,
     end: CancellationToken,
 }
 
@@ -71,6 +73,16 @@ impl SessionHandle {
     /// Counts a finished turn.
     pub fn count_turn(&self) {
         self.0.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tells how much the call holds.
+    pub fn set_entries(&self, entries: SessionEntries) {
+        *self.0.entries.lock().unwrap_or_else(PoisonError::into_inner) = entries;
+    }
+
+    /// How much the call held when it last did something.
+    pub fn entries(&self) -> SessionEntries {
+        *self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the call to hang up.
@@ -147,6 +159,7 @@ impl Registry {
             new,
             state: Mutex::new(SessionState::Created),
             turns: AtomicU32::new(0),
+            entries: Mutex::default(),
             end: CancellationToken::new(),
         }));
         sessions.insert(id, handle.clone());
@@ -169,6 +182,12 @@ impl Registry {
         let mut list: Vec<_> = handles.iter().map(|handle| handle.snapshot(now)).collect();
         list.sort_by(|a, b| b.duration.cmp(&a.duration).then_with(|| a.id.cmp(&b.id)));
         list
+    }
+
+    /// How much each session holds, by its id.
+    pub fn entries(&self) -> Vec<(String, SessionEntries)> {
+        let handles: Vec<SessionHandle> = self.lock().values().cloned().collect();
+        handles.iter().map(|handle| (handle.id().to_owned(), handle.entries())).collect()
     }
 
     /// How many sessions there are.

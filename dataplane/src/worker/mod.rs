@@ -346,6 +346,12 @@ impl StreamHandle {
         self.feeder.instruct(Instruction::ExpectAnswer(expected));
     }
 
+    /// The clips that wait or are being played, and the marks in them that are not reached yet.
+    #[must_use]
+    pub fn entries(&self) -> (usize, usize) {
+        self.feeder.gauge.entries()
+    }
+
     /// Throws all clips up to `through` away, those too that were given but have not come yet; each that came is told
     /// as [`MediaEvent::ClipCut`], with how many of its samples nobody has heard.
     pub fn clear(&self, through: ClipId) {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -19,10 +19,12 @@ const STEP: Duration = Duration::from_millis(10);
 /// Marks that may wait in a clip. Whoever sets more is told of the surplus at once, as not played.
 const MARKS: usize = 1_024;
 
-/// How much audio waits in a stream's playout: the worker writes it, and the one who feeds the stream waits on it.
+/// How much waits in a stream's playout: the worker writes it, and the one who feeds the stream waits on it.
 #[derive(Debug, Default)]
 pub(super) struct Gauge {
     queued_us: AtomicU64,
+    clips: AtomicUsize,
+    marks: AtomicUsize,
     /// Told when [`Gauge::LOW`] is reached from above.
     drained: Notify,
 }
@@ -47,6 +49,16 @@ impl Gauge {
         if before >= low && before.saturating_sub(played) < low {
             self.drained.notify_waiters();
         }
+    }
+
+    fn holds(&self, clips: &VecDeque<Clip>) {
+        self.clips.store(clips.len(), Ordering::Relaxed);
+        self.marks.store(clips.iter().map(|clip| clip.marks.len()).sum(), Ordering::Relaxed);
+    }
+
+    /// The clips that wait or are being played, and the marks in them.
+    pub(super) fn entries(&self) -> (usize, usize) {
+        (self.clips.load(Ordering::Relaxed), self.marks.load(Ordering::Relaxed))
     }
 
     /// Returns at once while little is queued; above [`Gauge::HIGH`] it waits until [`Gauge::LOW`] is reached.
@@ -160,6 +172,7 @@ impl Playout {
             started: false,
             marks: VecDeque::new(),
         });
+        self.gauge.holds(&self.clips);
         true
     }
 
@@ -187,6 +200,7 @@ impl Playout {
             Some(_) => change(ClipChange::Mark { clip: id, mark, played: false }),
             None => change(ClipChange::Mark { clip: id, mark, played: !cleared }),
         }
+        self.gauge.holds(&self.clips);
     }
 
     /// Whether the next frame will carry a clip's sound.
@@ -221,6 +235,7 @@ impl Playout {
             clip.tell_marks(false, &mut change);
             change(ClipChange::Cut(clip.cut()));
         }
+        self.gauge.holds(&self.clips);
         self.cleared = Some(through);
         self.ready.clear();
         self.resampler.reset();
@@ -234,7 +249,10 @@ impl Playout {
             frame.fill(0.0);
             return false;
         }
-        while self.ready.len() < frame.len() && self.step(&mut change) {}
+        if !self.clips.is_empty() {
+            while self.ready.len() < frame.len() && self.step(&mut change) {}
+            self.gauge.holds(&self.clips);
+        }
         let sounding = self.ready.len().min(frame.len());
         frame[..sounding].copy_from_slice(&self.ready[..sounding]);
         frame[sounding..].fill(0.0);

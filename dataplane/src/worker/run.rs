@@ -143,7 +143,7 @@ impl<C: Fn() -> Instant> Runner<C> {
                     self.by_rtcp.insert(stream.remote_rtcp(), key);
                     let scheduled = self.wheel.insert(first, key);
                     self.streams.insert(key, Carried { stream, scheduled });
-                    self.counters.calls.store(self.streams.len(), Ordering::Relaxed);
+                    self.tell_size();
                 }
                 Ok(Command::Instruct { key, instruction }) => {
                     let now = (self.clock)();
@@ -194,16 +194,21 @@ impl<C: Fn() -> Instant> Runner<C> {
 
     /// Forgets a stream that is out of the map already, and says goodbye for it.
     fn let_go(&mut self, key: StreamKey, mut stream: Box<Stream>) -> Box<Stream> {
-        self.counters.calls.store(self.streams.len(), Ordering::Relaxed);
         for (addresses, address) in [(&mut self.by_rtp, stream.remote()), (&mut self.by_rtcp, stream.remote_rtcp())] {
             if addresses.get(&address) == Some(&key) {
                 addresses.remove(&address);
             }
         }
+        self.tell_size();
         if let Some(Some(goodbye)) = kept_to_one(|| stream.goodbye((self.clock)())) {
             let _ = self.rtcp.send_to(&goodbye, stream.remote_rtcp());
         }
         stream
+    }
+
+    fn tell_size(&self) {
+        self.counters.calls.store(self.streams.len(), Ordering::Relaxed);
+        self.counters.addresses.store(self.by_rtp.len() + self.by_rtcp.len(), Ordering::Relaxed);
     }
 
     fn receive(&mut self) {
@@ -289,6 +294,7 @@ impl<C: Fn() -> Instant> Runner<C> {
         }
         due.clear();
         self.due = due;
+        self.counters.scheduled.store(self.wheel.len(), Ordering::Relaxed);
         self.flush();
         for (to, report) in self.reports.packets() {
             // RTCP is best effort; the far end may not listen for it.

@@ -44,7 +44,6 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// Keys that are in, those too that will be let go.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.len
     }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::journal::Journal;
-use crate::sessions::{SessionGuard, SessionState};
+use crate::sessions::{SessionEntries, SessionGuard, SessionState};
 use crate::turn::conversation::EndReason;
 use crate::worker::{MediaEvent, StreamHandle};
 
@@ -100,6 +100,9 @@ pub(super) trait Dialogue: Send {
     fn is_between_turns(&self) -> bool {
         true
     }
+
+    /// Adds how much it holds.
+    fn count(&self, _: &mut SessionEntries) {}
 
     /// Why it is over, once it is.
     fn end_reason(&self) -> Option<EndReason> {

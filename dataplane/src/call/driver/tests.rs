@@ -335,6 +335,7 @@ fn calls() -> Calls {
         metrics: Arc::new(Metrics::new(counters, now)),
         handover: Handover::new(1_000),
         records: None,
+        arriving: tokio_util::task::TaskTracker::new(),
     };
     Calls::new(config, parts)
 }

@@ -66,7 +66,7 @@ pub use self::{
     settings::{ConversationSettings, Interruptions, Limits},
 };
 use super::{history::History, state::SavedState};
-use crate::sessions::SessionState;
+use crate::sessions::{SessionEntries, SessionState};
 
 /// The dialogue of one call. See the module's description.
 #[derive(Debug)]
@@ -280,6 +280,14 @@ impl Conversation {
     /// How long the call has lasted, on this pod and those before.
     pub fn lasted(&self, now: Instant) -> Duration {
         self.lasted_before.saturating_add(now.saturating_duration_since(self.began))
+    }
+
+    /// Tells how much it holds.
+    pub(crate) fn count(&self, entries: &mut SessionEntries) {
+        entries.history = self.history.len();
+        entries.sentences = self.playout.len();
+        entries.utterances = self.caller.hearing.len();
+        entries.lost_words = usize::from(self.words_lost);
     }
 
     /// How many pods had this call before.

@@ -72,6 +72,11 @@ impl Playout {
         speaks
     }
 
+    /// How many sentences it holds.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.out.len() + self.cutting.len()
+    }
+
     /// Queues a phrase: in one piece, so that it is spoken with one breath, unless it is too long for that.
     pub(super) fn queue_phrase(&mut self, voice: Voice, text: &str, split: &SplitSettings) {
         if text.chars().count() <= split.max_chars {

@@ -20,7 +20,7 @@ use crate::call::journal::{CallIdentity, Journal};
 use crate::call::state::{self, Body};
 use crate::metrics::Metrics;
 use crate::record::MarkKind;
-use crate::sessions::SessionState;
+use crate::sessions::{SessionEntries, SessionState};
 use crate::turn::conversation::{
     Action, ClipId, Conversation, ConversationSettings, EndReason, Failure, Input, Mark, Phase, TurnId,
 };
@@ -423,6 +423,14 @@ impl Dialogue for Turns {
 
     fn is_between_turns(&self) -> bool {
         self.conversation.phase() == Phase::Listening
+    }
+
+    fn count(&self, entries: &mut SessionEntries) {
+        self.conversation.count(entries);
+        entries.clips = self.spoken.clips();
+        entries.voice = self.voice.waiting();
+        entries.requests = self.requests.open();
+        entries.answers = self.answers.len();
     }
 
     fn end_reason(&self) -> Option<EndReason> {

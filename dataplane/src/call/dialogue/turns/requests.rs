@@ -68,6 +68,11 @@ impl Requests {
         (Self { backend, session, open: HashMap::new(), answers }, receiver)
     }
 
+    /// How many have not ended.
+    pub(super) fn open(&self) -> usize {
+        self.open.values().filter(|request| !request.is_finished()).count()
+    }
+
     /// Where other parts of the call put their answers.
     pub(super) fn answers(&self) -> mpsc::Sender<Answer> {
         self.answers.clone()

@@ -89,6 +89,12 @@ impl Voice {
         self.clips = start(&self.backend, &self.feeder, &self.answers, &self.gate, &self.current);
     }
 
+    /// How many clips wait to be asked for, and notes of those that are not wanted any more.
+    pub(super) fn waiting(&self) -> usize {
+        let dropped = self.gate.dropped.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.clips.max_capacity() - self.clips.capacity() + dropped
+    }
+
     /// Forgets a clip that is not fed yet.
     pub(super) fn drop_clip(&self, clip: ClipId) {
         self.gate.dropped.lock().unwrap_or_else(PoisonError::into_inner).insert(clip);

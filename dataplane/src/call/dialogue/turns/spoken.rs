@@ -99,6 +99,11 @@ impl Spoken {
         pace.map(|pace| (pace * 60.0).round() as u64)
     }
 
+    /// How many clips it knows of.
+    pub(super) fn clips(&self) -> usize {
+        self.clips.len() + self.broken.len()
+    }
+
     /// Its length in characters, which nobody asks for again.
     fn take(&mut self, clip: ClipId) -> usize {
         let at = self.clips.iter().position(|(known, _)| *known == clip);
