@@ -44,6 +44,8 @@ pub(super) struct Driver<'a> {
     recorder: Option<StereoRecorder>,
     began: Instant,
     comes_from: Origin,
+    /// When the losses before this pod count no more, if the call goes well until then.
+    settles_at: Option<Instant>,
 }
 
 impl<'a> Driver<'a> {
@@ -99,6 +101,7 @@ impl<'a> Driver<'a> {
             recorder,
             began,
             comes_from,
+            settles_at: None,
         })
     }
 
@@ -129,11 +132,15 @@ impl<'a> Driver<'a> {
                 () = until(told_at), if running => {
                     self.ask(|dialogue, desk| dialogue.handle_timeout(Instant::now(), desk));
                 }
+                () = until(self.settles_at), if running => {
+                    self.settles_at = None;
+                    self.leg.count_anew();
+                }
                 () = until(self.hold.poll_timeout()), if running => self.ask_whether_held(),
                 // A switch that does not answer is not waited for.
                 () = until(gone_at), if !running => self.leg.is_gone(EndReason::SwitchLost),
                 () = departure.due(between_turns), if running => {
-                    self.leg.announce_handover();
+                    self.leg.count_anew();
                     self.give_away(EndReason::HandedOver);
                 }
                 () = ending.cancelled(), if running => self.tell(Happening::Stop(EndReason::Stopped)),
@@ -170,6 +177,8 @@ impl<'a> Driver<'a> {
         match event {
             LegEvent::Answered => {
                 self.desk.journal.answered(now);
+                // The first loss is counted anew by the switch itself.
+                self.settles_at = self.leg.is_taken_over().then(|| now + self.calls.config.settled_after);
                 self.set_state(SessionState::Active);
                 self.begin_talking();
             }

@@ -78,6 +78,8 @@ pub(super) struct Leg {
     left_for_silence: bool,
     /// What was last kept on leg A for the next pod and is still on its way to the switch.
     saving: Option<RequestId>,
+    /// Leg A says that attempts are to be counted anew.
+    counted_anew: bool,
     transfer: Option<RequestId>,
     asking_state: Option<RequestId>,
     stand: Stand,
@@ -96,6 +98,7 @@ impl Leg {
             reading_cause: None,
             left_for_silence: false,
             saving: None,
+            counted_anew: false,
             transfer: None,
             asking_state: None,
             stand: Stand::Running,
@@ -227,6 +230,10 @@ impl Leg {
     /// Connects the caller to `destination`, looked for in the dialplan's `context`; the outcome is
     /// [`LegEvent::Transferred`].
     pub(super) fn transfer(&mut self, destination: &str, context: &str) -> Result<(), RequestError> {
+        if std::mem::take(&mut self.counted_anew) {
+            // A caller who comes back from there has lost no pod.
+            self.set(HANDED_OVER_VARIABLE, "");
+        }
         self.transfer = Some(self.connection.outbound.transfer(Instant::now(), destination, context)?);
         Ok(())
     }
@@ -259,8 +266,10 @@ impl Leg {
         };
     }
 
-    /// Tells the switch that the call is given away on purpose, which is no failed attempt.
-    pub(super) fn announce_handover(&mut self) {
+    /// Tells the switch that whatever becomes of this leg, the attempts before it have not failed: the call is given away on purpose, or has
+    /// gone well for long.
+    pub(super) fn count_anew(&mut self) {
+        self.counted_anew = true;
         self.set(HANDED_OVER_VARIABLE, &self.attempt.to_string());
     }
 

@@ -41,8 +41,9 @@ pub use journal::TRANSCRIPT;
 /// The variable of leg A that holds the conversation's state, where the next pod finds it.
 pub const STATE_VARIABLE: &str = "sofia_phone_state";
 
-/// The variable of leg A that tells the switch that the call was handed over, and how many legs it has had: that is no failure, so the switch
-/// counts attempts anew.
+/// The variable of leg A that tells the switch that what becomes of this leg is no failure of those before it, and how many legs the call has
+/// had: it counts attempts anew. It is set by a pod that hands the call over, and by one that has had it for long enough; the switch takes it
+/// away when it has counted anew, so each time needs another pod that sets it.
 pub const HANDED_OVER_VARIABLE: &str = "sofia_phone_handed_over";
 
 /// How long a call that was refused may take to be gone.
@@ -63,6 +64,8 @@ pub(crate) struct CallsConfig {
     pub(crate) rtp_address: Option<IpAddr>,
     pub(crate) inband_keys: InbandKeys,
     pub(crate) jitter_max: Duration,
+    /// For how long a call that was taken over has to go well until the losses before it count no more.
+    pub(crate) settled_after: Duration,
     /// Who answers which number.
     pub(crate) agents: Agents,
     pub(crate) privacy: Privacy,

@@ -32,6 +32,9 @@ const TOKEN_VARIABLE: &str = "sip_h_X-Sofia-Token";
 /// No limit that a call reaches: what "let silence be" means to a timer.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 
+/// Longer than a call lasts whose pods fail one after the other for one reason.
+const SETTLED: Duration = Duration::from_secs(30);
+
 /// The name of the agent that the settings describe, and of the echo test.
 const AGENT: &str = "agent";
 const ECHO: &str = "echo";
@@ -52,6 +55,7 @@ pub(super) fn calls(settings: &Settings, backend: Arc<dyn VoiceBackend>) -> Call
         rtp_address: settings.rtp_address,
         inband_keys: settings.inband_keys,
         jitter_max: settings.jitter_max,
+        settled_after: SETTLED,
         agents: agents(settings, backend),
         privacy: privacy(settings),
         pod: settings.pod_name.clone(),

@@ -33,6 +33,9 @@ use crate::worker::{Utterance, Workers, WorkersConfig};
 /// Nothing here takes so long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// As long as a call has to go well here until the losses before it count no more.
+const SETTLED: Duration = Duration::from_millis(50);
+
 /// What the stand-in was told, and what its leg A holds.
 #[derive(Default)]
 struct Seen {
@@ -323,6 +326,7 @@ fn calls() -> Calls {
         rtp_address: None,
         inband_keys: InbandKeys::Disabled,
         jitter_max: Duration::from_millis(60),
+        settled_after: SETTLED,
         agents: Agents::new(agent),
         privacy: Privacy::Masked,
         pod: None,
@@ -562,4 +566,40 @@ async fn a_caller_who_was_talking_is_not_greeted_by_a_pod_that_can_not_read_of_w
         })
     })
     .await;
+}
+
+/// Wishes the caller transferred when a key is pressed.
+struct Transferring(Option<Wish>);
+
+impl Dialogue for Transferring {
+    fn handle(&mut self, _: Instant, happening: Happening, _: &mut Desk) {
+        if let Happening::Media(MediaEvent::Dtmf { .. }) = happening {
+            self.0 = Some(Wish::Transfer("1001".to_owned()));
+        }
+    }
+
+    fn poll_backend(&mut self, _: &mut std::task::Context<'_>, _: &mut Desk) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    fn handle_timeout(&mut self, _: Instant, _: &mut Desk) {}
+
+    fn poll_wish(&mut self, _: &mut Desk) -> Option<Wish> {
+        self.0.take()
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_has_gone_well_for_long_has_its_losses_counted_anew_but_a_caller_who_comes_back_has_lost_no_pod() {
+    let (switch, socket) = Switch::with(&state::write(&earlier()), Reading::Answered).await;
+    let pod = Pod::takes(socket, Some(Box::new(Transferring(None)))).await;
+    let counted_anew = || switch.variable(HANDED_OVER_VARIABLE);
+    until_true("it has gone well for long", || counted_anew().as_deref() == Some("2")).await;
+    pod.media_tell(MediaEvent::Dtmf { digit: '1' }).await;
+    switch.is_told("api uuid_transfer leg-a 1001").await;
+    assert_eq!(counted_anew(), None);
 }
