@@ -296,7 +296,9 @@ async fn functions_that_were_set_aside_are_never_offered() {
     let agent = Agent::of(|_, _| says("Yes.")).await.set(|settings| settings.generation.tools = ToolUse::Never);
     agent.hears().await;
     assert!(!has_tools(&agent.got()[0]));
-    let agent = Agent::of(|_, _| says("Yes.")).await.set(|settings| settings.generation.transfers = Transfers::Nobody);
+    let agent = Agent::of(|_, _| says("Yes."))
+        .await
+        .set(|settings| settings.generation.destinations = Transfers::Nobody.into());
     agent.hears().await;
     assert!(!agent.got()[0]["tools"].to_string().contains("transfer"));
 }
@@ -366,7 +368,7 @@ async fn a_destination_that_the_trunk_has_no_rule_for_is_not_tried() {
         }
     })
     .await
-    .set(|settings| settings.generation.transfers = Transfers::Names);
+    .set(|settings| settings.generation.destinations = Transfers::Names.into());
     assert_eq!(agent.parts().await.unwrap(), [ReplyPart::Text("That is not possible.".to_owned())]);
     let got = agent.got();
     assert!(!got[0]["tools"].to_string().contains("SIP"), "what can't work is not offered");

@@ -71,7 +71,7 @@ pub enum TransferMode {
     )
 )]
 pub struct TransferDestination {
-    /// Name that the model may use in place of the number, such as reception. Tell it in the prompt.
+    /// Name that the model may use in place of the number, such as reception. The model is told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Za-z][A-Za-z0-9._-]*$"))]
     pub name: Option<String>,

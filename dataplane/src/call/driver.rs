@@ -65,6 +65,7 @@ impl<'a> Driver<'a> {
             }
         };
         let mut journal = Journal::new(&identity, Arc::clone(&calls.parts.metrics), began);
+        journal.agent(&agent.name);
         journal.codec(media.codec.encoding_name());
         tracing::info!(
             call = identity.call_id,

@@ -114,6 +114,10 @@ impl Journal {
         u64::try_from(at.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
     }
 
+    pub(super) fn agent(&mut self, name: &str) {
+        self.record.agent = Some(name.to_owned());
+    }
+
     pub(super) fn codec(&mut self, codec: &str) {
         self.record.codec = Some(codec.to_owned());
     }

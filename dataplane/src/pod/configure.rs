@@ -25,6 +25,7 @@ use crate::turn::backchannel::Backchannels;
 use crate::turn::conversation::{ConversationSettings, Interruptions, Limits};
 use crate::turn::endpointing::EndpointingSettings;
 use crate::turn::lost_words;
+use crate::turn::tool::Destinations;
 
 /// The channel variable that carries the shared token: the dialplan sends it from leg A to leg C as a SIP header of
 /// the switch's own call to itself.
@@ -180,7 +181,8 @@ fn openai(settings: &Settings) -> OpenAiSettings {
     openai.transcription.check = settings.transcript_check;
     openai.generation.endpoint = endpoint(&settings.generation);
     openai.generation.thoughts = settings.generation_thoughts;
-    openai.generation.transfers = settings.transfers;
+    openai.generation.destinations =
+        Destinations { kinds: settings.transfers, names: settings.transfer_names.as_slice().into() };
     openai.generation.prompt_role = match settings.prompt_role {
         settings::PromptRole::Auto => PromptRole::Auto,
         settings::PromptRole::System => PromptRole::System,

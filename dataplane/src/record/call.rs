@@ -10,7 +10,7 @@
 //! ```json
 //! {
 //!   "schema": 1,
-//!   "call_id": "0b8f…", "attempt": 1, "pod": "sofia-data-plane-7c9…",
+//!   "call_id": "0b8f…", "attempt": 1, "agent": "agent", "pod": "sofia-data-plane-7c9…",
 //!   "caller": "+491…78", "caller_name": "…", "dialed": "1000", "codec": "G722",
 //!   "started_at": "2025-11-22T12:03:14.120Z", "answered_at": "…", "ended_at": "…",
 //!   "ending": "caller_hung_up", "hangup_cause": "NORMAL_CLEARING",
@@ -61,6 +61,9 @@ pub struct CallRecord {
     pub call_id: String,
     /// 1 for the pod that answered, one more for each takeover.
     pub attempt: u32,
+    /// The name of the agent that the caller talked with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// The pod that carried it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
@@ -476,6 +479,7 @@ impl CallRecord {
             schema: SCHEMA_VERSION,
             call_id: bounded(call_id, &mut truncated),
             attempt: 1,
+            agent: None,
             pod: None,
             caller: bounded(&caller_shown(caller, privacy), &mut truncated),
             caller_name: String::new(),

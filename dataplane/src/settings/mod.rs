@@ -19,6 +19,7 @@ use std::time::Duration;
 
 pub use crate::backend::Secret;
 pub use crate::backend::openai::{Thoughts, TranscriptFormat};
+use crate::esl::DestinationKind;
 pub use crate::turn::tool::Transfers;
 pub use crate::turn::transcript::TranscriptCheck;
 pub use crate::worker::InbandKeys;
@@ -32,6 +33,8 @@ pub use types::{
 
 /// Most media workers: more cores than that share the work of no pod.
 const MAX_WORKERS: usize = 64;
+/// Most names of destinations: the model reads all of them with each request.
+const MAX_NAMES: usize = 100;
 
 /// All settings. The table of [`VARIABLES`] says what each means to who sets it.
 #[derive(Debug, Clone)]
@@ -141,6 +144,8 @@ pub struct Settings {
     pub transfer_context: String,
     /// To what kinds of destinations the model may transfer callers.
     pub transfers: Transfers,
+    /// Names of destinations, which the model is told.
+    pub transfer_names: Vec<String>,
     /// What a silent caller is asked.
     pub silence_prompt: Option<String>,
     /// Silence before that; `None`: silence is let be.
@@ -314,6 +319,7 @@ impl Settings {
                 if text.eq_ignore_ascii_case("auto") { LostWordsPhrase::Auto } else { LostWordsPhrase::Text(text) }
             }),
             transfer_context: r.custom("SOFIA_PHONE_TRANSFER_CONTEXT", parse_context),
+            transfer_names: r.custom("SOFIA_PHONE_TRANSFER_NAMES", parse_names),
             transfers: r.choice(
                 "SOFIA_PHONE_TRANSFER_DESTINATIONS",
                 &[
@@ -520,6 +526,16 @@ fn parse_transcription_language(text: &str) -> Option<TranscriptionLanguage> {
 fn parse_context(text: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     ((1..=64).contains(&text.len()) && text.bytes().all(plain)).then(|| text.to_owned())
+}
+
+/// Names that can be destinations, in their order.
+fn parse_names(text: &str) -> Option<Vec<String>> {
+    if text.eq_ignore_ascii_case("none") {
+        return Some(Vec::new());
+    }
+    let name = |text: &str| (DestinationKind::of(text)? == DestinationKind::Name).then(|| text.to_owned());
+    let names = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+    names.map(name).collect::<Option<Vec<_>>>().filter(|names| names.len() <= MAX_NAMES)
 }
 
 fn parse_echo_number(text: &str) -> Option<Option<String>> {

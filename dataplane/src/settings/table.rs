@@ -425,6 +425,14 @@ pub const VARIABLES: &[Variable] = &[
          no other. `none`: it can't transfer.",
     ),
     variable(
+        "SOFIA_PHONE_TRANSFER_NAMES",
+        "none",
+        Values::Described(
+            "names of 1 to 64 of the characters a-z A-Z 0-9 . _ + -, not digits alone, at most 100, separated by commas, or none",
+        ),
+        "Names that the context has rules for: the model is told them. `none`: it knows those that stand in the prompt.",
+    ),
+    variable(
         "SOFIA_PHONE_SILENCE_PROMPT",
         "Are you still there?",
         SENTENCE,

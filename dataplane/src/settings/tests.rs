@@ -63,10 +63,12 @@ fn the_prompt_can_be_none_and_transfers_can_be_narrowed() {
     assert!(settings.prompt.is_some_and(|prompt| prompt.contains("[DTMF: 123#]")));
     assert_eq!((settings.prompt_role, settings.transfers), (PromptRole::Auto, Transfers::Addresses));
     assert_eq!(settings.circuit_share_percent, Some(50));
+    assert!(settings.transfer_names.is_empty());
     let set = [
         ("PROMPT", "none"),
         ("PROMPT_ROLE", "user"),
         ("TRANSFER_DESTINATIONS", "Numbers"),
+        ("TRANSFER_NAMES", "sales, front.desk"),
         ("CIRCUIT_SHARE_PERCENT", "0"),
     ];
     let settings = read(&set).expect("these are valid");
@@ -75,6 +77,10 @@ fn the_prompt_can_be_none_and_transfers_can_be_narrowed() {
         (None, PromptRole::User, Transfers::Numbers)
     );
     assert_eq!(settings.circuit_share_percent, None);
+    assert_eq!(settings.transfer_names, ["sales", "front.desk"]);
+    for wrong in ["+12025550143", "a b", "anna@example.com"] {
+        assert!(read(&[("TRANSFER_NAMES", wrong)]).is_err(), "{wrong}");
+    }
 }
 
 #[test]

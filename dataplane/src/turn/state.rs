@@ -3,6 +3,8 @@
 //!
 //! What is lost with a pod: the words of a caller who was speaking at that moment. They are told so.
 
+use std::ops::RangeInclusive;
+
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -15,6 +17,8 @@ use super::{
 /// Bounds of single fields, as JSON, for when the whole does not fit otherwise.
 const MAX_LABEL_JSON: usize = 256;
 const MAX_TEXT_JSON: usize = 2_500;
+/// Paces that a voice can have, in characters a minute: from Chinese spoken slowly on.
+const PACES: RangeInclusive<u64> = 60..=6_000;
 
 /// A conversation at one moment. A field that can't be read, or that another release wrote in a form of its own, is left out
 /// when it is read: the rest is worth more. So are single messages of the history.
@@ -97,6 +101,12 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl SavedState {
+    /// Characters a second of the agent's voice, where another pod has learnt a pace that a voice can have.
+    #[must_use]
+    pub fn chars_per_second(&self) -> Option<f32> {
+        PACES.contains(&self.chars_per_minute).then(|| self.chars_per_minute as f32 / 60.0)
+    }
+
     /// The same in at most `room` bytes of JSON, where that is some 10 KB or more.
     ///
     /// Where it does not fit, whole turns are left out, the oldest first; where even the last turn is too long, its

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::messages::Conversation;
 use crate::backend::{BackendError, BackendErrorKind, ReplyPart, ReplyStream};
 use crate::turn::history::Role;
-use crate::turn::tool::{RefusedCall, ToolCall, ToolError, Transfers, tool_definitions};
+use crate::turn::tool::{Destinations, RefusedCall, ToolCall, ToolError, tool_definitions};
 
 /// How much of what the model has said so far it is told again, in characters.
 const MAX_SAID_CHARS: usize = 4_000;
@@ -29,12 +29,12 @@ pub(super) struct Correction {
 impl Correction {
     /// Adds the correction to the conversation, in roles that every template has: what the agent said, and a note in
     /// brackets, which a caller can't speak.
-    pub(super) fn append_to(&self, conversation: &mut Conversation, transfers: Transfers) {
+    pub(super) fn append_to(&self, conversation: &mut Conversation, destinations: &Destinations) {
         if self.is_empty() {
             return;
         }
         conversation.push(Role::Assistant, &self.said);
-        conversation.push(Role::User, &self.note(transfers));
+        conversation.push(Role::User, &self.note(destinations));
     }
 
     /// Whether there is nothing to tell: the model said nothing at all, and is asked the same again.
@@ -42,18 +42,18 @@ impl Correction {
         self.refused.is_empty()
     }
 
-    fn note(&self, transfers: Transfers) -> String {
+    fn note(&self, destinations: &Destinations) -> String {
         let mut note = String::from("[");
         for RefusedCall { name, arguments, error } in &self.refused {
             let (name, arguments) = (unbracketed(name), unbracketed(arguments));
             let _ = write!(note, "Your call of the function {name} with {arguments} was not carried out: {error}. ");
             let _ = match error {
                 ToolError::UnknownTool => {
-                    let names: Vec<&str> = tool_definitions(transfers).iter().map(|tool| tool.name).collect();
+                    let names: Vec<&str> = tool_definitions(destinations).iter().map(|tool| tool.name).collect();
                     write!(note, "The functions are {}. ", names.join(", "))
                 }
                 ToolError::Destination | ToolError::DestinationKind => {
-                    write!(note, "A destination is this: {}. ", transfers.describe())
+                    write!(note, "A destination is this: {}. ", destinations.describe())
                 }
                 _ => Ok(()),
             };
@@ -81,7 +81,7 @@ pub(super) type AskAgain = Box<dyn FnOnce(Correction) -> BoxFuture<'static, Resu
 
 struct Watch {
     reply: ReplyStream,
-    transfers: Transfers,
+    destinations: Destinations,
     /// `None` once it was used.
     ask_again: Option<AskAgain>,
     correction: Correction,
@@ -96,10 +96,10 @@ struct Watch {
 }
 
 /// `reply` with what was refused of it corrected by one more question, or told to the asker where that did not help.
-pub(super) fn corrected(reply: ReplyStream, transfers: Transfers, ask_again: AskAgain) -> ReplyStream {
+pub(super) fn corrected(reply: ReplyStream, destinations: Destinations, ask_again: AskAgain) -> ReplyStream {
     let watch = Watch {
         reply,
-        transfers,
+        destinations,
         ask_again: Some(ask_again),
         correction: Correction::default(),
         decided: false,
@@ -170,7 +170,7 @@ impl Watch {
 
     fn take(&mut self, part: ReplyPart) -> Option<ReplyPart> {
         let part = match part {
-            ReplyPart::Tool(call) => match self.transfers.check(&call) {
+            ReplyPart::Tool(call) => match self.destinations.kinds.check(&call) {
                 Ok(()) => ReplyPart::Tool(call),
                 Err(error) => {
                     let destination = if let ToolCall::Transfer { destination } = &call { &**destination } else { "" };
@@ -215,6 +215,7 @@ mod tests {
     use super::*;
     use crate::backend::openai::messages::PromptPlace;
     use crate::turn::history::Message;
+    use crate::turn::tool::Transfers;
     use futures_util::FutureExt;
     use std::sync::{Arc, Mutex};
 
@@ -245,7 +246,7 @@ mod tests {
             log.lock().unwrap().push(correction);
             async move { Ok(second) }.boxed()
         });
-        let parts = corrected(reply(first), Transfers::Names, ask_again).try_collect().await;
+        let parts = corrected(reply(first), Transfers::Names.into(), ask_again).try_collect().await;
         (parts, std::mem::take(&mut *asked.lock().unwrap()))
     }
 
@@ -265,7 +266,8 @@ mod tests {
             Ok(transfer("1001"))
         });
         let ask_again: AskAgain = Box::new(move |_| async move { Ok(slow.boxed()) }.boxed());
-        let mut reply = corrected(reply(&[text("One moment."), refused("transfer")]), Transfers::Names, ask_again);
+        let mut reply =
+            corrected(reply(&[text("One moment."), refused("transfer")]), Transfers::Names.into(), ask_again);
         let mut parts = Vec::new();
         while let Some(part) = timeout(Duration::from_secs(10), reply.next()).await.expect("a sign of life") {
             parts.push(part.unwrap());
@@ -313,7 +315,7 @@ mod tests {
             assert!(asked.len() == 1 && asked[0].is_empty(), "{asked:?}");
             let mut conversation = Conversation::new("", &[], "Hello?");
             let before = conversation.messages(PromptPlace::System);
-            asked[0].append_to(&mut conversation, Transfers::Numbers);
+            asked[0].append_to(&mut conversation, &Transfers::Numbers.into());
             assert_eq!(conversation.messages(PromptPlace::System), before);
         }
         let (parts, asked) = corrected_by(&[], &[]).await;
@@ -325,7 +327,7 @@ mod tests {
         let run = |first: Vec<Result<ReplyPart, BackendErrorKind>>| async move {
             let first = first.into_iter().map(|part| part.map_err(|kind| BackendError::new(kind, "no")));
             let ask_again: AskAgain = Box::new(|_| async { Ok(reply(&[text("Good day.")])) }.boxed());
-            let reply = corrected(stream::iter(first.collect::<Vec<_>>()).boxed(), Transfers::Names, ask_again);
+            let reply = corrected(stream::iter(first.collect::<Vec<_>>()).boxed(), Transfers::Names.into(), ask_again);
             reply.try_collect::<Vec<_>>().await.map_err(|error| error.kind())
         };
         let (refused, down) = (BackendErrorKind::Rejected, BackendErrorKind::Unavailable);
@@ -340,7 +342,7 @@ mod tests {
             Conversation::new("", &[Message { role: Role::Assistant, content: "Hello.".to_owned() }], "Sales.");
         let ReplyPart::Refused(call) = refused("transfer\n") else { unreachable!("made so above") };
         let correction = Correction { said: "I am connecting you.".to_owned(), refused: vec![call] };
-        correction.append_to(&mut conversation, Transfers::Numbers);
+        correction.append_to(&mut conversation, &Transfers::Numbers.into());
         let messages = conversation.messages(PromptPlace::System);
         let roles: Vec<&str> = messages.iter().filter_map(|message| message["role"].as_str()).collect();
         assert_eq!(roles, ["user", "assistant", "user", "assistant", "user"]);

@@ -17,7 +17,7 @@ use super::{Clock, GenerationSettings};
 use crate::backend::resilience::{Adaptation, BackendObserver};
 use crate::backend::{BackendError, ReplyStream, SessionInfo};
 use crate::turn::history::Message;
-use crate::turn::tool::{ToolDefinition, Transfers, tool_definitions};
+use crate::turn::tool::{Destinations, ToolDefinition, tool_definitions};
 
 pub(super) const ROUTE: &str = "/chat/completions";
 
@@ -36,7 +36,7 @@ pub enum ToolUse {
 pub(super) struct Generation {
     pub(super) endpoint: Arc<Endpoint>,
     tools: ToolUse,
-    transfers: Transfers,
+    destinations: Destinations,
     prompt_role: PromptRole,
     observer: Arc<dyn BackendObserver>,
     clock: Clock,
@@ -55,7 +55,7 @@ impl Generation {
             habits: Arc::new(Habits::new(settings.thoughts, &endpoint.model)),
             endpoint: Arc::new(endpoint),
             tools: settings.tools,
-            transfers: settings.transfers,
+            destinations: settings.destinations.clone(),
             prompt_role: settings.prompt_role,
             observer,
             clock,
@@ -75,14 +75,14 @@ impl Generation {
         let ask_again = move |correction: super::correction::Correction| {
             async move {
                 let mut conversation = conversation;
-                correction.append_to(&mut conversation, generation.transfers);
+                correction.append_to(&mut conversation, &generation.destinations);
                 let how = if correction.is_empty() { Adaptation::Repeated } else { Adaptation::Corrected };
                 generation.observer.adapted(how);
                 generation.reply(&conversation).await
             }
             .boxed()
         };
-        Ok(corrected(reply, self.transfers, Box::new(ask_again)))
+        Ok(corrected(reply, self.destinations.clone(), Box::new(ask_again)))
     }
 
     async fn reply(&self, conversation: &Conversation) -> Result<ReplyStream, BackendError> {
@@ -149,8 +149,8 @@ impl Generation {
     ) -> Result<Response, super::endpoint::Refusal> {
         let (model, form) = (&self.endpoint.model, attempts.form);
         let request = match conversation.recent(attempts.keep) {
-            Some(recent) => request(model, &recent, form, self.transfers),
-            None => request(model, conversation, form, self.transfers),
+            Some(recent) => request(model, &recent, form, &self.destinations),
+            None => request(model, conversation, form, &self.destinations),
         };
         let body = self.endpoint.with_extra(request);
         self.endpoint.send(self.endpoint.post().json(&body), deadline).await
@@ -158,28 +158,28 @@ impl Generation {
 
     /// The reply in a successful answer. `offered` says whether the model was offered tools.
     fn read(&self, response: Response, offered: bool) -> Result<ReplyStream, BackendError> {
-        let tools = if offered { tools(self.transfers) } else { Vec::new() };
+        let tools = if offered { tools(&self.destinations) } else { Vec::new() };
         let reading = Reading { tools, habit: self.habits.current() };
         read(Arc::clone(&self.endpoint), response, reading, Arc::clone(&self.habits))
     }
 }
 
 /// The tools, as calls in the text are told by.
-pub(super) fn tools(transfers: Transfers) -> Vec<Tool> {
+pub(super) fn tools(destinations: &Destinations) -> Vec<Tool> {
     let tool = |tool: ToolDefinition| Tool {
         name: tool.name.to_owned(),
         main_argument: tool.parameters["required"][0].as_str().map(str::to_owned),
     };
-    tool_definitions(transfers).into_iter().map(tool).collect()
+    tool_definitions(destinations).into_iter().map(tool).collect()
 }
 
-fn request(model: &str, conversation: &Conversation, form: Form, transfers: Transfers) -> Map<String, Value> {
+fn request(model: &str, conversation: &Conversation, form: Form, destinations: &Destinations) -> Map<String, Value> {
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(model));
     body.insert("messages".to_owned(), json!(conversation.messages(form.prompt)));
     body.insert("stream".to_owned(), json!(form.stream));
     if form.tools {
-        let tools: Vec<Value> = tool_definitions(transfers)
+        let tools: Vec<Value> = tool_definitions(destinations)
             .iter()
             .map(|tool| {
                 let function =
@@ -197,6 +197,7 @@ mod tests {
     use super::*;
     use crate::backend::openai::messages::PromptPlace;
     use crate::turn::history::Role;
+    use crate::turn::tool::Transfers;
 
     #[test]
     fn a_request_holds_prompt_history_and_words_in_this_order() {
@@ -216,13 +217,13 @@ mod tests {
                 { "role": "user", "content": "Who are you?" },
             ],
         });
-        assert_eq!(Value::Object(request("m", &conversation, form, Transfers::Names)), expected);
+        assert_eq!(Value::Object(request("m", &conversation, form, &Transfers::Names.into())), expected);
     }
 
     #[test]
     fn tools_are_offered_as_functions() {
         let form = Form { tools: true, prompt: PromptPlace::System, stream: true };
-        let body = request("m", &Conversation::new("", &[], "Hello?"), form, Transfers::Names);
+        let body = request("m", &Conversation::new("", &[], "Hello?"), form, &Transfers::Names.into());
         assert_eq!(body["messages"].as_array().unwrap().len(), 1);
         let names: Vec<&str> = body["tools"]
             .as_array()

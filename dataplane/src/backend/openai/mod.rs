@@ -38,7 +38,7 @@ use super::resilience::{BackendObserver, NoObserver};
 use super::{BackendError, ReplyPart, ReplyStream, SessionInfo, SpeechStream, Stage, VoiceBackend};
 use crate::audio::SampleRate;
 use crate::turn::history::Message;
-use crate::turn::tool::Transfers;
+use crate::turn::tool::Destinations;
 use crate::turn::transcript::TranscriptCheck;
 use endpoint::Endpoint;
 use generation::Generation;
@@ -96,7 +96,7 @@ pub struct GenerationSettings {
     /// Whether the model is offered tools.
     pub tools: ToolUse,
     /// To what kinds of destinations it may transfer callers.
-    pub transfers: Transfers,
+    pub destinations: Destinations,
     /// Where the prompt goes.
     pub prompt_role: PromptRole,
     /// How the model's thoughts are told from its answer.
@@ -110,7 +110,7 @@ impl Default for GenerationSettings {
         Self {
             endpoint: EndpointSettings::new("", "gpt-4o-mini", Duration::from_secs(30)),
             tools: ToolUse::Auto,
-            transfers: Transfers::default(),
+            destinations: Destinations::default(),
             prompt_role: PromptRole::Auto,
             thoughts: Thoughts::Auto,
         }
@@ -254,7 +254,7 @@ impl OpenAiBackend {
 /// As the reply's stream would end with one; what came before is lost.
 pub fn read_recorded<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<ReplyPart>, BackendError> {
     let mut completion =
-        Completion::new(Reading { tools: generation::tools(Transfers::default()), habit: Habit::Unknown });
+        Completion::new(Reading { tools: generation::tools(&Destinations::default()), habit: Habit::Unknown });
     pieces.into_iter().try_for_each(|piece| completion.push(piece))?;
     completion.finish()?;
     Ok(std::iter::from_fn(|| completion.pop()).collect())

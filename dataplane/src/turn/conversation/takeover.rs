@@ -1,9 +1,6 @@
 //! Saving a conversation for another pod, and going on with one that another pod has saved.
 
-use std::{
-    ops::RangeInclusive,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{
     Conversation, Stage,
@@ -21,8 +18,6 @@ use crate::turn::{
 
 /// How long a caller whose words were lost may go on by themselves before they are told.
 const LOST_WORDS_AFTER: Duration = Duration::from_millis(700);
-/// Paces that a voice can have, in characters a minute: from Chinese spoken slowly on.
-const PACES: RangeInclusive<u64> = 60..=6_000;
 /// Tells the model that it has only the end of what the caller said. Brackets are taken out of spoken words, so nobody can say it.
 const BEGINNING_LOST: &str = "[The beginning of these words was lost.]";
 
@@ -36,8 +31,9 @@ impl Conversation {
     /// - else it listens. There is no second greeting, unless nothing had been said at all. A caller who was being listened to is
     ///   told that their last words were lost, unless they go on speaking: then the model is.
     pub fn resume(settings: ConversationSettings, mut saved: SavedState, played_since: Duration, now: Instant) -> Self {
+        let pace = saved.chars_per_second().unwrap_or(CHARS_PER_SECOND);
         if let Some(reply) = &mut saved.reply {
-            go_on_within(reply, played_since, pace(saved.chars_per_minute));
+            go_on_within(reply, played_since, pace);
         }
         let mut conversation = Self::new(settings, now);
         conversation.history = History::from_messages(saved.history.iter().cloned());
@@ -193,11 +189,6 @@ impl Conversation {
             }
         }
     }
-}
-
-/// Characters a second of a voice whose pace another pod has learnt, if it has learnt one that a voice can have.
-fn pace(chars_per_minute: u64) -> f32 {
-    if PACES.contains(&chars_per_minute) { chars_per_minute as f32 / 60.0 } else { CHARS_PER_SECOND }
 }
 
 /// Takes the part of a sentence for heard that was played before its pod was lost.

@@ -10,6 +10,8 @@ mod destination;
 mod lenient;
 mod name;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -255,7 +257,7 @@ impl Transfers {
 
     /// What a destination may be, for the model.
     #[must_use]
-    pub const fn describe(self) -> &'static str {
+    const fn describe(self) -> &'static str {
         match self {
             Self::Nobody => "nothing",
             Self::Numbers => "Telephone number or extension: digits only, with + first if it is international",
@@ -271,6 +273,34 @@ impl Transfers {
     }
 }
 
+/// What the model is told of whom it may transfer callers to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Destinations {
+    /// The kinds.
+    pub kinds: Transfers,
+    /// Those that have a name. There may be others.
+    pub names: Arc<[String]>,
+}
+
+impl From<Transfers> for Destinations {
+    /// Nobody by name.
+    fn from(kinds: Transfers) -> Self {
+        Self { kinds, names: Arc::default() }
+    }
+}
+
+impl Destinations {
+    /// What a destination may be, for the model.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let kinds = self.kinds.describe();
+        if self.names.is_empty() || self.kinds < Transfers::Names {
+            return kinds.to_owned();
+        }
+        format!("{kinds}. The names are: {}", self.names.join(", "))
+    }
+}
+
 /// A tool as it is offered to the model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolDefinition {
@@ -282,25 +312,25 @@ pub struct ToolDefinition {
     pub parameters: Value,
 }
 
-/// The tools that a model is offered where callers can be transferred to `transfers`.
+/// The tools that a model is offered where callers can be transferred to `destinations`.
 ///
 /// Their schemas keep to what every server takes: some refuse a function without arguments, and some a schema with
 /// patterns or with `additionalProperties`. So each has at least one argument, and what its text must be is said in
 /// words.
-pub fn tool_definitions(transfers: Transfers) -> Vec<ToolDefinition> {
+pub fn tool_definitions(destinations: &Destinations) -> Vec<ToolDefinition> {
     let text = |description: &str| json!({ "type": "string", "description": description });
     let mut tools = vec![ToolDefinition {
         name: "hang_up",
         description: "End the telephone call. Say goodbye first; the call ends when the caller has heard it.",
         parameters: json!({ "type": "object", "properties": { "reason": text("Why, in one word; may be left out") } }),
     }];
-    if transfers != Transfers::Nobody {
+    if destinations.kinds != Transfers::Nobody {
         tools.push(ToolDefinition {
             name: "transfer",
             description: "Connect the caller to another person or department. Say so first; the caller then leaves.",
             parameters: json!({
                 "type": "object",
-                "properties": { "destination": text(transfers.describe()) },
+                "properties": { "destination": text(&destinations.describe()) },
                 "required": ["destination"],
             }),
         });

@@ -144,7 +144,7 @@ fn a_saved_call_is_checked_again() {
 #[test]
 fn every_tool_on_offer_is_understood_and_its_schema_is_one_that_all_servers_take() {
     for transfers in [Transfers::Nobody, Transfers::Numbers, Transfers::Names, Transfers::Addresses] {
-        let tools = tool_definitions(transfers);
+        let tools = tool_definitions(&transfers.into());
         assert_eq!(tools.iter().any(|tool| tool.name == "transfer"), transfers != Transfers::Nobody);
         for tool in tools {
             assert_ne!(ToolCall::parse(tool.name, "{}"), Err(ToolError::UnknownTool));
@@ -166,8 +166,12 @@ fn what_is_offered_is_what_is_done() {
     assert_eq!(done("+12025550143"), [false, true, true, true]);
     assert_eq!(done("sales"), [false, false, true, true]);
     assert_eq!(done("sip:anna@example.com"), [false, false, false, true]);
-    let offered = all.map(|transfers| transfers.describe().contains("SIP address"));
-    assert_eq!(offered, [false, false, false, true]);
+    let told = |words: &str| {
+        let names = Arc::from(["sales".to_owned(), "front.desk".to_owned()]);
+        all.map(|kinds| Destinations { kinds, names: Arc::clone(&names) }.describe().contains(words))
+    };
+    assert_eq!(told("SIP address"), [false, false, false, true]);
+    assert_eq!(told("sales, front.desk"), [false, false, true, true], "and no name where none leads anywhere");
     assert!(all.iter().all(|transfers| transfers.check(&ToolCall::HangUp).is_ok()));
 }
 

@@ -99,7 +99,12 @@ impl Environment {
         }
         // Also for an external FreeSWITCH: its context `default` may lead anywhere.
         self.set("TRANSFER_CONTEXT", TRANSFER_CONTEXT);
-        self.set("TRANSFER_DESTINATIONS", transfer_destinations(context));
+        let kinds = transfer_destinations(context);
+        self.set("TRANSFER_DESTINATIONS", kinds);
+        let names = names_of_destinations(context);
+        if kinds == "names" && !names.is_empty() {
+            self.set("TRANSFER_NAMES", names.join(","));
+        }
     }
 
     fn backends(&mut self, backends: &Backends) -> Result<(), BuildError> {
@@ -327,6 +332,11 @@ fn transfer_destinations(context: &Context<'_>) -> &'static str {
         TransferDestinations::Auto => (4, ""),
     };
     rank(allowed).min(rank(spec.conversation.transfer_destinations)).1
+}
+
+/// Whom the model may name, by the spec.
+fn names_of_destinations<'a>(context: &Context<'a>) -> Vec<&'a str> {
+    context.spec.transfers.destinations.iter().filter_map(|destination| destination.name.as_deref()).collect()
 }
 
 /// Whether a destination is, or may be, called by a name.

@@ -325,6 +325,9 @@ impl Turns {
         match state::read_left::<SavedState>(left) {
             Ok(Some(saved)) => {
                 journal.took_over(&saved);
+                if let Some(pace) = saved.chars_per_second() {
+                    self.spoken.was_heard_at(pace);
+                }
                 let played_since = age(saved.kept_at_ms).saturating_sub(silent);
                 self.conversation =
                     Conversation::resume(self.conversation.settings().clone(), saved, played_since, now);

@@ -14,6 +14,8 @@ const CLIPS: usize = 64;
 const MEMORY: Duration = Duration::from_secs(300);
 /// With less than this nothing is known of a pace.
 const ENOUGH: Duration = Duration::from_secs(1);
+/// As so much speech counts what another pod has learnt: a sentence or two here, by another voice perhaps, outweigh it.
+const KNOWN_BEFORE: Duration = Duration::from_secs(3);
 
 /// How fast a voice speaks, in characters by milliseconds; shared by all that hear it. Text and speech in one word: they belong together.
 #[derive(Debug, Default)]
@@ -93,6 +95,11 @@ impl Spoken {
         (heard, at.and_then(|at| self.broken.remove(at)).map(|(_, failure)| failure))
     }
 
+    /// Another pod has heard this call's voice at that pace, in characters a second: that is what is known until it was heard here too.
+    pub(super) fn was_heard_at(&mut self, pace: f32) {
+        self.pace.heard((pace * KNOWN_BEFORE.as_secs_f32()) as usize, KNOWN_BEFORE);
+    }
+
     /// How fast the voice speaks, where that is known.
     pub(super) fn chars_per_minute(&self, voice: &VoicePace) -> Option<u64> {
         let pace = self.pace.chars_per_second().or_else(|| voice.chars_per_second());
@@ -159,6 +166,21 @@ mod tests {
         assert_eq!(spoken.chars_per_minute(&VoicePace::default()), None);
         let (heard, _) = spoken.cut(&cut(1, 3_000, 4_000, false), &voice);
         assert!((heard - 1.0 / 3.0).abs() < 0.01, "{heard}");
+    }
+
+    #[test]
+    fn the_pace_that_another_pod_has_learnt_is_known_from_the_first_word_on_and_gives_way_to_what_is_heard_here() {
+        let (mut spoken, voice) = (Spoken::default(), VoicePace::default());
+        spoken.was_heard_at(21.0);
+        spoken.speaking(ClipId(1), SENTENCE);
+        let played = takes(SENTENCE, 21.0) / 3;
+        let (heard, _) = spoken.cut(&cut(1, played, played + 100, false), &voice);
+        assert!((heard - 1.0 / 3.0).abs() < 0.02, "{heard}");
+        for clip in 2..12 {
+            spoken.speaking(ClipId(clip), SENTENCE);
+            spoken.ended(ClipId(clip), Duration::from_secs_f32(SENTENCE.chars().count() as f32 / 9.0), &voice);
+        }
+        assert!((530..570).contains(&spoken.chars_per_minute(&voice).expect("it was heard")), "nine a second");
     }
 
     #[test]

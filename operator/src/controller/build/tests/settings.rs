@@ -87,6 +87,21 @@ fn the_model_is_offered_the_transfers_that_the_dialplan_has_rules_for() {
 }
 
 #[test]
+fn the_model_is_told_the_names_that_the_dialplan_has_rules_for() {
+    let names = |kinds: &str, destinations: Value| {
+        let spec = json!({ "freeSwitch": { "gateways": [{ "name": "carrier", "proxy": "sip.example.com" }] },
+            "transfers": { "mode": "Enabled", "destinations": destinations },
+            "conversation": { "transferDestinations": kinds } });
+        Fixture::of(spec).settings().get("SOFIA_PHONE_TRANSFER_NAMES").cloned()
+    };
+    let two =
+        json!([{ "name": "reception", "number": "100" }, { "number": "\\d{3}" }, { "name": "sales", "number": "200" }]);
+    assert_eq!(names("Auto", two.clone()).as_deref(), Some("reception,sales"));
+    assert_eq!(names("Numbers", two), None, "it is offered numbers alone");
+    assert_eq!(names("Auto", json!([{ "number": "100" }])), None);
+}
+
+#[test]
 fn dollars_in_a_text_reach_the_data_plane_as_they_were_written() {
     let fixture = Fixture::of(json!({ "conversation": { "greeting": "$(HOME) costs $5, or $$6" } }));
     assert_eq!(fixture.settings()["SOFIA_PHONE_GREETING"], "$$(HOME) costs $$5, or $$$$6");
