@@ -305,9 +305,9 @@ impl<'a> Driver<'a> {
 
     /// Tells who watches the pod how much the call holds.
     fn count(&self) {
-        let mut entries = SessionEntries::default();
-        entries.commands = self.leg.unanswered();
-        (entries.media_clips, entries.media_marks) = self.desk.stream.entries();
+        let (media_clips, media_marks) = self.desk.stream.entries();
+        let commands = self.leg.unanswered();
+        let mut entries = SessionEntries { media_clips, media_marks, commands, ..SessionEntries::default() };
         self.desk.journal.count(&mut entries);
         self.dialogue.count(&mut entries);
         self.desk.session.set_entries(entries);

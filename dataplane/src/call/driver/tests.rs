@@ -33,8 +33,8 @@ use crate::worker::{Utterance, Workers, WorkersConfig};
 /// Nothing here takes so long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// As long as a call has to go well here until the losses before it count no more.
-const SETTLED: Duration = Duration::from_millis(50);
+/// Longer than any call here.
+const LONG: Duration = Duration::from_secs(3_600);
 
 /// What the stand-in was told, and what its leg A holds.
 #[derive(Default)]
@@ -227,7 +227,12 @@ struct Pod {
 impl Pod {
     /// Takes the call of `socket`, with this in place of its dialogue if there is anything.
     async fn takes(socket: TcpStream, dialogue: Option<Box<dyn Dialogue>>) -> Self {
-        let calls = Arc::new(calls());
+        Self::settling(socket, dialogue, LONG).await
+    }
+
+    /// The same, where the losses before count no more once the call has gone well for so long.
+    async fn settling(socket: TcpStream, dialogue: Option<Box<dyn Dialogue>>, settled_after: Duration) -> Self {
+        let calls = Arc::new(calls(settled_after));
         let mut connection = Connection::new(socket, OutboundSettings::default());
         let OutboundEvent::Offered(data) = connection.next().await else { panic!("expected a call") };
         let identity = calls.identify(&data, Caller::default());
@@ -294,7 +299,7 @@ impl Pod {
     }
 }
 
-fn calls() -> Calls {
+fn calls(settled_after: Duration) -> Calls {
     let now = Instant::now();
     let counters = vec![Arc::new(WorkerCounters::new())];
     let host = IpAddr::from(Ipv4Addr::LOCALHOST);
@@ -326,7 +331,7 @@ fn calls() -> Calls {
         rtp_address: None,
         inband_keys: InbandKeys::Disabled,
         jitter_max: Duration::from_millis(60),
-        settled_after: SETTLED,
+        settled_after,
         agents: Agents::new(agent),
         privacy: Privacy::Masked,
         pod: None,
@@ -596,7 +601,7 @@ impl Dialogue for Transferring {
 #[tokio::test]
 async fn a_call_that_has_gone_well_for_long_has_its_losses_counted_anew_but_a_caller_who_comes_back_has_lost_no_pod() {
     let (switch, socket) = Switch::with(&state::write(&earlier()), Reading::Answered).await;
-    let pod = Pod::takes(socket, Some(Box::new(Transferring(None)))).await;
+    let pod = Pod::settling(socket, Some(Box::new(Transferring(None))), Duration::from_millis(50)).await;
     let counted_anew = || switch.variable(HANDED_OVER_VARIABLE);
     until_true("it has gone well for long", || counted_anew().as_deref() == Some("2")).await;
     pod.media_tell(MediaEvent::Dtmf { digit: '1' }).await;
