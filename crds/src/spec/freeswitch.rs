@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     gateway::Gateway,
-    network::{Network, NetworkType, RtpPortRange},
+    network::{self, Network, NetworkType, RtpPortRange},
     pod::{self, SecretKeyRef, SecretRef},
     pod_template::PodTemplate,
 };
@@ -66,20 +66,16 @@ pub struct FreeSwitch {
     /// ranges. 0.0.0.0/0 and ::/0 let the whole Internet in.
     #[schemars(
         length(min = 1, max = 100),
-        inner(length(min = 3, max = 43), regex(pattern = r"^[0-9A-Fa-f.:]+/[0-9]+$"))
+        inner(length(min = 3, max = 43), regex(pattern = network::CIDR))
     )]
-    #[x_kube(validation = Rule::new("self.all(peer, isCIDR(peer))").message(
-        "write each peer as an address range in CIDR notation, such as 203.0.113.0/24, or 203.0.113.7/32 for one address"
-    ))]
+    #[x_kube(validation = network::peers())]
     pub allowed_peers: Vec<String>,
 
     /// Address ranges from which network policies let the callers' audio in, in CIDR notation; carriers often send it from others than
     /// their signalling. Left out: from everywhere, since FreeSWITCH takes what belongs to a call. Without effect with HostNetwork.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(min = 3, max = 43), regex(pattern = r"^[0-9A-Fa-f.:]+/[0-9]+$")))]
-    #[x_kube(validation = Rule::new("self.all(peer, isCIDR(peer))").message(
-        "write each peer as an address range in CIDR notation, such as 203.0.113.0/24, or 203.0.113.7/32 for one address"
-    ))]
+    #[schemars(length(max = 100), inner(length(min = 3, max = 43), regex(pattern = network::CIDR)))]
+    #[x_kube(validation = network::peers())]
     pub media_peers: Vec<String>,
 
     /// Carriers that FreeSWITCH registers with or sends calls to. The first one takes the calls that the agent transfers, unless
@@ -248,11 +244,9 @@ pub struct ExternalFreeSwitch {
     /// Address ranges from which FreeSWITCH connects to the pods and sends them audio, in CIDR notation.
     #[schemars(
         length(min = 1, max = 100),
-        inner(length(min = 3, max = 43), regex(pattern = r"^[0-9A-Fa-f.:]+/[0-9]+$"))
+        inner(length(min = 3, max = 43), regex(pattern = network::CIDR))
     )]
-    #[x_kube(validation = Rule::new("self.all(peer, isCIDR(peer))").message(
-        "write each peer as an address range in CIDR notation, such as 203.0.113.0/24, or 203.0.113.7/32 for one address"
-    ))]
+    #[x_kube(validation = network::peers())]
     // The alias: as the first specs that stand on Deployments have it.
     #[serde(alias = "peers")]
     pub allowed_peers: Vec<String>,

@@ -2,11 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use kube::KubeSchema;
+use kube::{KubeSchema, core::cel::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pod;
+
+/// An address range as far as a pattern can tell; whether it is one is for a rule to say.
+pub(super) const CIDR: &str = r"^[0-9A-Fa-f.:]+/[0-9]+$";
+
+/// The rule that each peer is an address range.
+pub(super) fn peers() -> Rule {
+    Rule::new("self.all(peer, isCIDR(peer))").message(
+        "write each peer as an address range in CIDR notation, such as 203.0.113.0/24, or 203.0.113.7/32 for one address",
+    )
+}
 
 /// How callers reach FreeSWITCH.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,7 +66,7 @@ pub struct Network {
     /// Address ranges from which the load balancer takes packets, where it can tell, in CIDR notation. They hold for signalling and audio.
     /// Left out: from everywhere; freeSwitch.allowedPeers decides about calls in any case.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(min = 3, max = 43), regex(pattern = r"^[0-9A-Fa-f.:]+/[0-9]+$")))]
+    #[schemars(length(max = 100), inner(length(min = 3, max = 43), regex(pattern = CIDR)))]
     #[x_kube(validation = Rule::new("self.all(range, isCIDR(range))").message(
         "write each range in CIDR notation, such as 203.0.113.0/24"
     ))]

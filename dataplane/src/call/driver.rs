@@ -110,9 +110,13 @@ impl<'a> Driver<'a> {
     pub(super) async fn run(mut self: Box<Self>, permit: Permit) {
         let mut departure = self.calls.parts.handover.departure(&self.identity.call_id);
         let ending = self.desk.session.end_requested().clone();
+        let mut only_recorded = false;
         let reason = loop {
             self.act();
-            self.count();
+            // Frames for the recording come fifty times a second, and change nothing of it.
+            if !std::mem::take(&mut only_recorded) {
+                self.count();
+            }
             self.leg.push();
             if let Some(reason) = self.leg.over() {
                 break reason;
@@ -128,7 +132,10 @@ impl<'a> Driver<'a> {
             });
             tokio::select! {
                 event = self.leg.next() => self.on_leg(event),
-                event = self.events.recv(), if !self.deaf => self.on_media(event),
+                event = self.events.recv(), if !self.deaf => {
+                    only_recorded = matches!(event, Some(MediaEvent::Recorded(_)));
+                    self.on_media(event);
+                }
                 answered = answered => if let Err(fault) = answered { self.broken(fault) },
                 () = until(told_at), if running => {
                     self.ask(|dialogue, desk| dialogue.handle_timeout(Instant::now(), desk));

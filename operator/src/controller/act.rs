@@ -136,9 +136,10 @@ pub async fn ask(
     let mut answers: Vec<BoxFuture<'_, Option<(String, PodFigures)>>> = Vec::new();
     for pod in all {
         let (name, Some(address)) = (pod.name_any(), view::address(pod)) else { continue };
-        match known.get(&name) {
-            Some(said) => drop(figures.insert(name, *said)),
-            None => answers.push(Box::pin(async move { Some((name, pods.figures(address).await?)) })),
+        if let Some(said) = known.get(&name) {
+            figures.insert(name, *said);
+        } else {
+            answers.push(Box::pin(async move { Some((name, pods.figures(address).await?)) }));
         }
     }
     let asked: Vec<_> =

@@ -332,7 +332,7 @@ async fn look_at(trunk: Arc<Guarded>, context: Arc<Context>) -> Result<Action, F
     let pass = tokio::select! {
         biased;
         () = entry.gone.cancelled() => None,
-        pass = reconcile::pass(&context, &trunk) => pass,
+        pass = reconcile::pass(&context, &trunk, &entry) => pass,
     };
     let outcome = pass.as_ref().map_or(Outcome::Unchanged, |pass| pass.outcome);
     context.observe.reconcile_finished(began.elapsed(), outcome);

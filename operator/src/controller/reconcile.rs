@@ -30,7 +30,7 @@ use super::{
     events::notices,
     in_force::{self, InForce, Means},
     look::{self, SwitchView},
-    memory::{Checked, Memory, Read, Reported, about},
+    memory::{Checked, Entry, Memory, Read, Reported, about},
     observe::Outcome,
     report::{self, Subject},
     status::{EntryPointFacts, PodFacts, Problem, StatusInputs, WorkloadView, derive, node_addresses, trunk_figures},
@@ -84,15 +84,15 @@ impl Surroundings {
     }
 }
 
-/// Looks at one trunk and does what is to be done. Never fails as such: what could not be done is in the status and in what is returned.
-pub async fn pass(context: &Context, trunk: &Guarded) -> Option<Pass> {
+/// Looks at one trunk and does what is to be done. Never fails as such: what could not be done is in the status and in what is returned. `entry` is
+/// what is remembered of it.
+pub async fn pass(context: &Context, trunk: &Guarded, entry: &Entry) -> Option<Pass> {
     let metadata = trunk.meta();
     let (key, uid) = (TrunkKey::of(metadata)?, metadata.uid.clone()?);
     if metadata.deletion_timestamp.is_some() {
         // What was made for it goes with it, by its owner references; making anything anew would only delay that.
         return None;
     }
-    let entry = context.memories.of(&key);
     let mut memory = entry.memory.lock().await;
     let memory = memory.for_trunk(&uid);
     Some(look(context, &key, trunk, memory).await)
